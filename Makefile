@@ -1,0 +1,42 @@
+# The targets that people and CI call. Each stage prints how long it took.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# $(call stage,NAME,COMMAND)
+define stage
+start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
+endef
+
+.PHONY: help setup demo test lint unit e2e build bench bench-quick
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: ## installs what the tests need (quick the second time)
+	@$(call stage,setup,scripts/setup.sh)
+
+demo: ## starts the sandbox, signs in twice, makes a call and explains it
+	@scripts/setup.sh demo
+	scripts/demo.sh
+
+test: setup lint unit e2e ## every test; what CI calls
+
+lint: setup ## formatting and lints, warnings are errors
+	@$(call stage,lint,scripts/lint.sh)
+
+unit: ## the tests of the Rust crates
+	@$(call stage,unit,cargo test --workspace --locked)
+
+e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
+	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
+
+build: ## release build of the command line at target/release/flyte-auth
+	@cargo build --release --locked --bin flyte-auth
+
+bench: build ## benchmarks against named peers; writes dist/bench.json
+	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+
+bench-quick: build ## the same with fewer runs
+	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick

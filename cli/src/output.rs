@@ -1,0 +1,109 @@
+//! stdout is data, stderr is talk.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use flyte_auth::Error;
+use serde::Serialize;
+
+/// Writes data to stdout. A reader that has gone away (`| head`) is no failure.
+pub(crate) fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes one JSON document to stdout.
+pub(crate) fn json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|cause| format!("{{\"error\": \"{cause}\"}}"));
+    data(&format!("{text}\n"));
+}
+
+/// Writes one JSON document on one line: for readers that read a line.
+pub(crate) fn json_line(value: &impl Serialize) {
+    let text = serde_json::to_string(value).unwrap_or_else(|cause| format!("{{\"error\": \"{cause}\"}}"));
+    data(&format!("{text}\n"));
+}
+
+/// Writes a line for the person.
+pub(crate) fn talk(line: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "{line}");
+}
+
+/// Whether stderr takes colours.
+pub(crate) fn colours(no_color: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !no_color && !set("NO_COLOR") && !set("FLYTE_AUTH_NO_COLOR") && std::io::stderr().is_terminal()
+}
+
+/// An error as `--json` shows it.
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    kind: &'a str,
+    code: &'a str,
+    message: &'a str,
+    next: Option<&'a str>,
+    retryable: bool,
+    endpoint: Option<&'a str>,
+    setting: Option<&'a str>,
+    oauth_error: Option<&'a str>,
+}
+
+/// Reports a failure and gives its exit code. One line on stderr; with `--json` an object on stdout too.
+pub(crate) fn failure(error: &Error, as_json: bool) -> ExitCode {
+    if as_json {
+        json(&ErrorDocument {
+            error: ErrorBody {
+                kind: error.kind().name(),
+                code: error.code(),
+                message: error.message(),
+                next: error.next_step(),
+                retryable: error.is_retryable(),
+                endpoint: error.endpoint(),
+                setting: error.setting(),
+                oauth_error: error.oauth_error(),
+            },
+        });
+    }
+    talk(&format!("flyte-auth: {error}"));
+    ExitCode::from(error.kind().exit_code())
+}
+
+/// A table with a head line, columns as wide as their widest cell.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())))
+            .collect();
+        padded.join("  ").trim_end().to_owned() + "\n"
+    };
+    let mut text = line(&mut head.iter().copied());
+    for row in rows {
+        text += &line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tables_align() {
+        let text = super::table(
+            &["KEY", "VALUE"],
+            &[vec!["a".into(), "long value".into()], vec!["long key".into(), "ü".into()]],
+        );
+        assert_eq!(text, "KEY       VALUE\na         long value\nlong key  ü\n");
+    }
+}

@@ -1,0 +1,231 @@
+//! From arguments to a session; the runtime; logging.
+
+use std::future::Future;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyte_auth::config::{self, Config, Overrides, ProcessContext, Spelling, trust};
+use flyte_auth::session::{self, Session};
+use flyte_auth::store::TokenStore;
+use flyte_auth::{Error, Result};
+
+use crate::args::Global;
+use crate::output;
+
+/// One variable of the environment; empty is unset.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    ProcessContext::env(name).filter(|value| !value.is_empty())
+}
+
+/// The state folder, if there is a place for one.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    trust::state_dir(&ProcessContext::env).ok()
+}
+
+/// What a command needs of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// To show it.
+    Look,
+    /// To sign a person in: they see file and endpoint before anything is sent.
+    Login,
+    /// To use it: nothing of an untrusted file that could carry a secret away.
+    Use,
+    /// As `Use`, for output that goes to a server which the caller chose: one endpoint, beyond doubt.
+    UsePinned,
+}
+
+fn load(global: &Global, need: Need) -> Result<Config> {
+    let given = |flag: bool| flag.then_some(true);
+    let overrides = Overrides {
+        config: global.config.clone(),
+        endpoint: global.endpoint.clone(),
+        profile: global.profile.clone(),
+        account: global.account.clone(),
+        store: global.store.clone(),
+        interactive: global.interactive.clone(),
+        insecure: given(global.insecure),
+        insecure_skip_verify: given(global.insecure_skip_verify),
+        ca_cert: global.ca_cert.clone(),
+        auth_type: global.auth_type.clone(),
+        client_id: global.client_id.clone(),
+        issuer: global.issuer.clone(),
+        scopes: global.scopes.as_deref().map(list),
+        audience: global.audience.clone(),
+        ..Overrides::default()
+    };
+    let context = ProcessContext::current(true);
+    let mut request = context.request(overrides, Spelling::Flags);
+    request.for_login = need == Need::Login;
+    let config = config::load(request)?;
+    if matches!(need, Need::Use | Need::UsePinned) {
+        config.ensure_trusted()?;
+    }
+    if need == Need::UsePinned {
+        config.require_unambiguous_endpoint()?;
+    }
+    // A client shows stderr of a failed `token` as the reason: there the reason stands alone.
+    if need != Need::UsePinned {
+        warn(&config);
+    }
+    Ok(config)
+}
+
+/// Shows what is unwise in the configuration.
+pub(crate) fn warn(config: &Config) {
+    for warning in &config.warnings {
+        output::talk(&format!("flyte-auth: warning: {warning}"));
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// The configuration, to show it.
+pub(crate) fn config(global: &Global) -> Result<Config> {
+    load(global, Need::Look)
+}
+
+/// A session for `status` and `logout`, which send nothing that a file could divert.
+pub(crate) fn session_to_look(global: &Global) -> Result<Session> {
+    make(load(global, Need::Look)?)
+}
+
+/// A session to use.
+pub(crate) fn session(global: &Global) -> Result<Session> {
+    make(load(global, Need::Use)?)
+}
+
+/// A session for `token` and `header`.
+pub(crate) fn pinned_session(global: &Global) -> Result<Session> {
+    make(load(global, Need::UsePinned)?)
+}
+
+/// A session to sign in to.
+pub(crate) fn login_session(global: &Global) -> Result<Session> {
+    make(load(global, Need::Login)?)
+}
+
+fn make(config: Config) -> Result<Session> {
+    Session::builder(config).state_folder(state_folder()).build()
+}
+
+/// The token store alone, for commands that need no endpoint.
+pub(crate) fn store(global: &Global) -> Result<Arc<dyn TokenStore>> {
+    session::open_store(load(global, Need::Look)?.store.value, state_folder().as_deref())
+}
+
+/// `login HOST` means `login --endpoint HOST`.
+pub(crate) fn with_target(global: &Global, target: Option<&str>) -> Global {
+    let mut global = global.clone();
+    if let Some(target) = target {
+        global.endpoint = Some(target.to_owned());
+    }
+    global
+}
+
+/// Runs a future on this thread, and ends the process as a shell expects when it is interrupted: everything that the
+/// future holds (the callback's port, the locks) is let go first.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime(tokio::runtime::Builder::new_current_thread())?;
+    let done = runtime.block_on(async {
+        let interrupts = Interrupts::catch();
+        tokio::select! {
+            done = future => Ok(done),
+            code = interrupts.first() => Err(code),
+        }
+    });
+    // A refresh that nobody waits for any more must not keep a process that has its token.
+    runtime.shutdown_timeout(Duration::from_millis(50));
+    match done {
+        Ok(done) => done,
+        Err(code) => std::process::exit(code),
+    }
+}
+
+/// Runs a future on all cores; the future itself listens to [`Interrupts`].
+pub(crate) fn block_on_all_cores<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime(tokio::runtime::Builder::new_multi_thread())?;
+    let done = runtime.block_on(future);
+    runtime.shutdown_timeout(Duration::from_millis(50));
+    done
+}
+
+fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime> {
+    builder.enable_all().build().map_err(|cause| Error::internal("no async runtime can be started").with_source(cause))
+}
+
+/// The signals that ask the process to end, caught from the moment this is made.
+pub(crate) struct Interrupts {
+    #[cfg(unix)]
+    signals: Option<[(tokio::signal::unix::Signal, i32); 3]>,
+}
+
+impl Interrupts {
+    /// Catches them. Needs a runtime.
+    #[cfg(unix)]
+    pub(crate) fn catch() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let catch = |kind, code| signal(kind).ok().map(|signal| (signal, code));
+        let signals = catch(SignalKind::interrupt(), 130)
+            .zip(catch(SignalKind::terminate(), 143))
+            .zip(catch(SignalKind::hangup(), 129));
+        Self { signals: signals.map(|((interrupt, terminate), hangup)| [interrupt, terminate, hangup]) }
+    }
+    #[cfg(not(unix))]
+    pub(crate) fn catch() -> Self {
+        Self {}
+    }
+
+    /// Completes with the exit code of the first that comes.
+    #[cfg(unix)]
+    pub(crate) async fn first(mut self) -> i32 {
+        let Some([(interrupt, int), (terminate, term), (hangup, hup)]) = &mut self.signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => *int,
+            _ = terminate.recv() => *term,
+            _ = hangup.recv() => *hup,
+        }
+    }
+    #[cfg(not(unix))]
+    pub(crate) async fn first(self) -> i32 {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => 130,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Logs of this project only: the trace output of HTTP libraries holds whole headers, and so tokens.
+pub(crate) fn logging(global: &Global) -> Result<()> {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    let (setting, text) = match &global.log_level {
+        Some(level) => ("--log-level", level.clone()),
+        None => match environment("FLYTE_AUTH_LOG_LEVEL") {
+            Some(level) => ("FLYTE_AUTH_LOG_LEVEL", level),
+            // Starting the logger costs as much as printing a stored token.
+            None if !std::io::stderr().is_terminal() => return Ok(()),
+            None => ("default", "warn".to_owned()),
+        },
+    };
+    let level: LevelFilter = text.parse().map_err(|_| {
+        Error::config("log_level_invalid", setting, format!("{setting} is {text:?}"))
+            .with_next("Use one of off, error, warn, info, debug, trace")
+    })?;
+    let targets = ["flyte_auth", "flyte_auth_server", "flyte_auth_cli"].map(|target| (target, level));
+    let format = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colours(global.no_color))
+        .with_target(false)
+        .without_time();
+    let _ = tracing_subscriber::registry().with(format).with(Targets::new().with_targets(targets)).try_init();
+    Ok(())
+}

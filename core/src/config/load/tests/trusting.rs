@@ -1,0 +1,166 @@
+//! Trust (contract, "Called by a client" 6): what a file in the working folder or git root may do.
+
+use super::*;
+use crate::config::trust::{TRUST_VARIABLE, record_trust};
+
+const EVIL: &str = "admin:\n  endpoint: evil\n  clientId: id\n";
+
+fn untrusted(place: &Place) -> Error {
+    let config = place.ok();
+    assert!(!config.file.as_ref().unwrap().trusted);
+    let error = config.ensure_trusted().expect_err("goes on");
+    assert_eq!((error.code(), error.kind().exit_code()), ("untrusted_config", 2));
+    let file = place.path("work/.flyte/config.yaml").display().to_string();
+    let shown = error.to_string();
+    assert!(shown.contains(&file) && shown.contains("https://evil"), "{shown}");
+    assert!(shown.contains(&format!("flyte-auth login --config {file}")) && shown.contains(TRUST_VARIABLE), "{shown}");
+    assert!(!format!("{config:?}{:?}{shown}", config.explain()).contains("canary"));
+    assert_eq!((config.static_token, config.command), (None, None));
+    error
+}
+
+#[test]
+fn secrets_of_the_environment_never_go_to_an_endpoint_of_an_untrusted_file() {
+    use base64::Engine;
+    for (name, value) in [
+        ("FLYTE_TOKEN", "canary"),
+        ("FLYTE_TOKEN_FILE", "/run/canary"),
+        ("FLYTE_AUTH_CLIENT_SECRET", "canary"),
+        ("FLYTE_CREDENTIALS_CLIENT_SECRET", "canary"),
+        ("FLYTE_CREDENTIALS_CLIENT_SECRET_LOCATION", "/run/canary"),
+        ("FLYTE_ADMIN_CLIENTSECRETENVVAR", "CANARY_canary"),
+        ("FLYTE_AUTH_CLIENT_SECRET_COMMAND", "print canary"),
+        ("FLYTE_CREDENTIALS_COMMAND", "print,canary"),
+        ("FLYTE_ADMIN_PROXYCOMMAND", "print,canary"),
+    ] {
+        let place = Place::new().cwd(EVIL).env(name, value);
+        let error = untrusted(&place);
+        assert!(error.to_string().contains(&format!("${name}")), "{error}");
+        assert_eq!(place.ok().client_secret, None, "{name}");
+    }
+    // A keyword argument of a program is such a secret too.
+    let place = Place::new().cwd(EVIL).flags(|o| o.client_secret = Some(ClientSecret::new("canary")));
+    untrusted(&place);
+    // An API key names its own endpoint: the file says nothing about that.
+    let key = base64::prelude::BASE64_STANDARD.encode("good:kid:canary:None");
+    let config =
+        Place::new().cwd("admin: {endpoint: evil, tokenUrl: 'https://evil/t'}").env("FLYTE_API_KEY", &key).ok();
+    assert_eq!((endpoint(&config).as_str(), config.token_url.as_ref()), ("https://good", None));
+    assert!(config.client_secret.is_some());
+    config.ensure_trusted().unwrap();
+}
+
+#[test]
+fn secrets_that_an_untrusted_file_points_at() {
+    for line in [
+        "clientSecretEnvVar: AWS_SECRET_ACCESS_KEY",
+        "clientSecretLocation: /home/me/.ssh/id_ed25519",
+        // flytectl's implicit secret in a pod.
+        "authType: ClientSecret",
+    ] {
+        let place = Place::new().cwd(&format!("{EVIL}  {line}\n"));
+        untrusted(&place);
+        assert_eq!(place.ok().client_secret, None, "{line}");
+    }
+    // A secret that stands in the file is its own to give.
+    let config = Place::new().cwd(&format!("{EVIL}  clientSecret: own\n  authType: ClientSecret\n")).ok();
+    assert!(config.client_secret.is_some());
+    config.ensure_trusted().unwrap();
+}
+
+#[test]
+fn commands_of_an_untrusted_file_never_run() {
+    let text = format!(
+        "{EVIL}  authType: ExternalCommand\n  command: [rm, -rf]\n  proxyCommand: [rm]\n  clientSecretCommand: [rm]\n"
+    );
+    let place = Place::new().cwd(&text);
+    let error = untrusted(&place);
+    assert!(error.to_string().contains("its command is not run"), "{error}");
+    let config = place.ok();
+    assert_eq!((&config.command, &config.proxy_command, &config.client_secret), (&None, &None, &None));
+    assert_eq!(config.external_command().unwrap_err().code(), "untrusted_config");
+    assert!(config.warnings[0].contains("not trusted"), "{:?}", config.warnings);
+    assert!(config.explain().iter().any(|row| row.key == "command" && row.origin.contains("kept back")));
+    // Even a login shows it and does not run it.
+    assert_eq!(place.login().ok().command, None);
+    // Our own command needs no trust.
+    let ours = format!("{EVIL}  authType: ExternalCommand\n  command: [flyte-auth, token, --endpoint, evil]\n");
+    let config = Place::new().cwd(&ours).ok();
+    assert!(config.command_is_ours);
+    config.ensure_trusted().unwrap();
+    // But its flags are the file's words: a secret does not follow them.
+    untrusted(&Place::new().cwd(&ours).env("FLYTE_TOKEN", "canary"));
+}
+
+#[test]
+fn an_untrusted_file_weakens_nothing() {
+    let text = "admin:\n  endpoint: evil\n  insecureSkipVerify: true\n  caCertFilePath: ca.pem\n  \
+                httpProxyURL: http://evil:1\n  issuer: https://evil\n  tokenUrl: https://evil/token\n  \
+                command: [flyte-auth, token, --ca-cert, x.pem, --issuer, https://evil]\n";
+    let weak = |config: &Config| {
+        let network = &config.network;
+        [
+            network.insecure_skip_verify.is_some(),
+            network.ca_cert.is_some(),
+            network.http_proxy_url.is_some(),
+            config.issuer.is_some(),
+            config.token_url.is_some(),
+        ]
+    };
+    // The stored session of the same host would be refreshed through them.
+    let config = Place::new().cwd(text).ok();
+    assert_eq!(weak(&config), [false; 5]);
+    assert!(config.warnings[0].contains("insecure_skip_verify"), "{:?}", config.warnings);
+    config.ensure_trusted().unwrap();
+    // A login shows file and endpoint to a person first, and sends nothing that was there before.
+    let config = Place::new().cwd(text).login().ok();
+    assert_eq!(weak(&config), [true; 5]);
+    // For an endpoint from elsewhere it says nothing at all, even if it names the same one.
+    for place in [
+        Place::new().cwd(text).env("FLYTE_ADMIN_ENDPOINT", "evil").env("FLYTE_TOKEN", "t"),
+        Place::new().cwd(text).flags(|o| o.endpoint = Some("evil".into())).login(),
+    ] {
+        // The command inside the file names no endpoint, so that the flag or variable decides.
+        let config = place.ok();
+        assert_eq!(weak(&config), [false; 5]);
+        config.ensure_trusted().unwrap();
+    }
+}
+
+#[test]
+fn ways_to_trust() {
+    let file = format!("{EVIL}  authType: ExternalCommand\n  command: [print-token]\n");
+    let trusted = |place: &Place| {
+        let config = place.ok();
+        assert!(config.file.as_ref().unwrap().trusted);
+        assert_eq!(config.external_command().unwrap(), ["print-token"]);
+    };
+    trusted(&Place::new().home(&file).env("FLYTE_ADMIN_AUDIENCE", "a"));
+    trusted(&Place::new().cwd(&file).flags(|o| o.config = Some(".flyte/config.yaml".into())));
+    for name in search::FILE_VARIABLES {
+        trusted(&Place::new().cwd(&file).env(name, ".flyte/config.yaml"));
+    }
+    let place = Place::new().cwd(&file);
+    let path = place.path("work/.flyte/config.yaml");
+    trusted(&place.env(TRUST_VARIABLE, &path.display().to_string()));
+    // After a login, until it changes.
+    let place = Place::new().cwd(&file);
+    record_trust(&place.path("work/.flyte/config.yaml"), &place.path("state")).unwrap();
+    trusted(&place);
+    untrusted(&place.cwd(&file.replace("print-token", "print-other")));
+    // The git root is other people's too.
+    let place = Place::new().file("work/.git", "").cwd(&file);
+    std::fs::create_dir_all(place.path("work/sub")).unwrap();
+    let cwd = place.path("work/sub");
+    let config = load(LoadRequest {
+        overrides: Overrides::default(),
+        spelling: Spelling::Flags,
+        env: &|_| None,
+        cwd: &cwd,
+        home: None,
+        exe: None,
+        for_login: false,
+    })
+    .unwrap();
+    assert!(!config.file.unwrap().trusted);
+}

@@ -1,0 +1,94 @@
+//! Values that must not be printed by accident: no `Display`, no `Serialize`, a `Debug` that masks, memory wiped on drop.
+//!
+//! Every `expose()` outside this file carries a comment `// EXPOSE: why`.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// Wraps the value.
+            pub fn new(value: impl Into<String>) -> Self {
+                Self(SecretString::from(value.into()))
+            }
+            /// The value itself. Write `// EXPOSE: why` beside the call.
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(***)"))
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                use subtle::ConstantTimeEq;
+                self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+            }
+        }
+        impl Eq for $name {}
+    };
+}
+
+secret!(
+    /// An access token (RFC 6749 section 1.4).
+    AccessToken
+);
+secret!(
+    /// A refresh token (RFC 6749 section 1.5).
+    RefreshToken
+);
+secret!(
+    /// An ID token (OpenID Connect Core section 2).
+    IdToken
+);
+secret!(
+    /// A client secret (RFC 6749 section 2.3.1), trimmed of the white space that files and shells add.
+    ClientSecret
+);
+secret!(
+    /// An authorization code (RFC 6749 section 4.1.2).
+    AuthorizationCode
+);
+secret!(
+    /// A PKCE code verifier (RFC 7636 section 4.1).
+    CodeVerifier
+);
+secret!(
+    /// A device code (RFC 8628 section 3.2).
+    DeviceCode
+);
+
+/// Names a token in a log without giving anything of it away: the first eight hex digits of its SHA-256.
+pub fn fingerprint(token: &str) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(token.as_bytes());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_masks() {
+        let secret = ClientSecret::new("canary-7f3a");
+        assert_eq!(format!("{secret:?}"), "ClientSecret(***)");
+        assert!(!format!("{:?}", Some(vec![AccessToken::new("canary-7f3a")])).contains("canary"));
+    }
+
+    #[test]
+    fn fingerprint_is_short_and_stable() {
+        assert_eq!(fingerprint("a"), fingerprint("a"));
+        assert_eq!(fingerprint("a").len(), 8);
+    }
+}

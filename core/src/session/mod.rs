@@ -1,0 +1,287 @@
+//! One endpoint, one credential, one store: the session, and the engine behind `token()`.
+//!
+//! ```no_run
+//! # async fn example() -> flyte_auth::Result<()> {
+//! use flyte_auth::session::Session;
+//! let session = Session::builder(flyte_auth::config::Config::default()).build()?;
+//! if let Some(token) = session.token().await? {
+//!     println!("{}: {}", token.header_name(), token.header_value());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
+
+use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+use crate::config::{Config, StoreKind};
+use crate::credential::Context;
+use crate::discovery::{Discoverer, Target};
+use crate::error::{Error, Result};
+use crate::store::file::FileStore;
+use crate::store::memory::MemoryStore;
+use crate::store::{Record, SessionKey, TokenStore};
+use crate::transport::HttpTransport;
+
+pub mod cooldown;
+mod ending;
+mod engine;
+pub mod identity;
+pub mod login;
+mod open;
+pub mod status;
+pub mod suspicion;
+pub mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use identity::Source;
+pub use token::Token;
+
+/// How a one-shot caller wants its token.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenOptions {
+    /// Refresh even a fresh token.
+    pub force_refresh: bool,
+    /// A token that would be refreshed now still serves if it lives at least this long and the refresh fails or is slow.
+    pub min_ttl: Duration,
+    /// How long a refresh of a still valid token may keep the caller.
+    pub patience: Duration,
+}
+
+impl Default for TokenOptions {
+    fn default() -> Self {
+        Self { force_refresh: false, min_ttl: Duration::from_secs(30), patience: Duration::from_secs(2) }
+    }
+}
+
+/// One endpoint, one credential, one store. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("place", &self.inner.place)
+            .field("source", &self.inner.source.name())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) place: String,
+    pub(crate) source: Source,
+    pub(crate) key: SessionKey,
+    pub(crate) context: Context,
+    pub(crate) discoverer: Discoverer,
+    pub(crate) target: Target,
+    pub(crate) store: Arc<dyn TokenStore>,
+    /// 0 to 1, drawn once.
+    jitter: f64,
+    current: ArcSwapOption<Current>,
+    flight: Mutex<Option<engine::Flight>>,
+    /// Not before this time (milliseconds) is a failed background refresh tried again.
+    background_after: AtomicI64,
+    /// A record that could not be saved: it must not be lost while this process lives.
+    unsaved: Mutex<Option<Record>>,
+}
+
+/// What `token()` answers from memory.
+struct Current {
+    /// `None`: the endpoint has no auth.
+    token: Option<Token>,
+    /// From here on it is refreshed; `None` only for a static token, which cannot be.
+    refresh_at: Option<Timestamp>,
+}
+
+/// Makes a [`Session`]. Everything but the configuration has a default.
+pub struct SessionBuilder {
+    config: Config,
+    state: Option<PathBuf>,
+    transport: Option<Arc<dyn HttpTransport>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    store: Option<Arc<dyn TokenStore>>,
+}
+
+impl SessionBuilder {
+    /// The state folder (`FLYTE_AUTH_HOME`); without one nothing is kept on disk.
+    #[must_use]
+    pub fn state_folder(mut self, folder: Option<PathBuf>) -> Self {
+        self.state = folder;
+        self
+    }
+    /// Another transport than the built-in one.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn HttpTransport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+    /// Another clock than the operating system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+    /// Another store than the configured one.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn TokenStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Makes the session. Touches neither network nor disk.
+    ///
+    /// # Errors
+    /// Kind `Config`: no endpoint, or an auth type without what it needs, or unusable TLS settings.
+    pub fn build(self) -> Result<Session> {
+        let place = identity::place(&self.config)?;
+        let source = Source::select(&self.config)?;
+        let key = identity::session_key(&self.config, &source)?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(crate::transport::reqwest::ReqwestTransport::new(&self.config.network)?),
+        };
+        let store = match self.store {
+            Some(store) => store,
+            None => open_store(self.config.store.value, self.state.as_deref())?,
+        };
+        let target = match (&self.config.issuer, &self.config.endpoint) {
+            (Some(issuer), _) => Target::Issuer(issuer.value.clone()),
+            (None, Some(endpoint)) => Target::Endpoint(endpoint.value.clone()),
+            (None, None) => return Err(Error::internal("a session without a place")),
+        };
+        let cache = self.state.as_ref().map(|state| state.join("metadata"));
+        let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
+        let mut byte = [0_u8; 1];
+        self.entropy.fill(&mut byte);
+        Ok(Session {
+            inner: Arc::new(Inner {
+                place,
+                source,
+                key,
+                context: Context { transport, clock: self.clock, entropy: self.entropy },
+                discoverer,
+                target,
+                store,
+                jitter: f64::from(byte[0]) / 255.0,
+                current: ArcSwapOption::empty(),
+                flight: Mutex::new(None),
+                background_after: AtomicI64::new(i64::MIN),
+                unsaved: Mutex::new(None),
+                config: self.config,
+            }),
+        })
+    }
+}
+
+impl Session {
+    /// Starts a session from a loaded configuration.
+    pub fn builder(config: Config) -> SessionBuilder {
+        SessionBuilder {
+            config,
+            state: None,
+            transport: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            store: None,
+        }
+    }
+
+    /// The token in memory, if it needs no refresh yet: no lock, no allocation, no system call but the clock's vDSO.
+    #[inline]
+    pub fn fresh(&self) -> Option<Token> {
+        let current = self.inner.current.load();
+        let current = current.as_deref()?;
+        if current.refresh_at.is_some_and(|at| self.inner.context.clock.now() >= at) {
+            return None;
+        }
+        current.token.clone()
+    }
+
+    /// A token for the next call; `None` if the endpoint has no auth.
+    ///
+    /// Fresh in memory: at once. Inside the refresh margin: the old one at once, refreshed in the background. Otherwise
+    /// all callers wait for one refresh, which goes on even if they stop waiting. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// `LoginRequired` if a person must sign in; the error table otherwise.
+    pub async fn token(&self) -> Result<Option<Token>> {
+        if let Some(token) = self.fresh() {
+            return Ok(Some(token));
+        }
+        engine::token(&self.inner).await
+    }
+
+    /// The header for the next call, name and value; `None` if the endpoint has no auth.
+    ///
+    /// # Errors
+    /// As [`Session::token`].
+    pub async fn header(&self) -> Result<Option<(String, String)>> {
+        Ok(self.token().await?.map(|token| (token.header_name().to_owned(), token.header_value())))
+    }
+
+    /// The server rejected this token (401, gRPC 16): it is not served again, and the next `token()` refreshes. A late
+    /// rejection of an older token starts nothing. Without a token the current one is meant.
+    pub fn invalidate(&self, token: Option<&Token>) {
+        engine::invalidate(&self.inner, token);
+    }
+
+    /// The stored token, if it needs no refresh yet: reads the store, never the network, needs no runtime. For one-shot
+    /// processes before anything else.
+    ///
+    /// # Errors
+    /// Kind `Store`.
+    pub fn stored(&self) -> Result<Option<Token>> {
+        engine::stored(&self.inner)
+    }
+
+    /// A token for a process that ends after printing it: a token inside its refresh margin is refreshed in the
+    /// foreground, for at most `patience`; if that fails the old one serves while it outlives `min_ttl`.
+    ///
+    /// # Errors
+    /// As [`Session::token`].
+    pub async fn token_once(&self, options: TokenOptions) -> Result<Option<Token>> {
+        engine::token_once(&self.inner, options).await
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+    /// Where tokens come from.
+    pub fn source(&self) -> &Source {
+        &self.inner.source
+    }
+    /// Whom the session is with, as a person names it.
+    pub fn place(&self) -> &str {
+        &self.inner.place
+    }
+    /// The store in use.
+    pub fn store(&self) -> &Arc<dyn TokenStore> {
+        &self.inner.store
+    }
+    /// The session's key in the store.
+    pub fn key(&self) -> &SessionKey {
+        &self.inner.key
+    }
+}
+
+/// Opens the store that is configured.
+///
+/// # Errors
+/// Kind `Config` for a kind that this version has not, or that has no place to be.
+pub fn open_store(kind: StoreKind, state: Option<&std::path::Path>) -> Result<Arc<dyn TokenStore>> {
+    open::open(kind, state)
+}

@@ -1,0 +1,291 @@
+//! The one client factory, on reqwest and rustls.
+//!
+//! Clients are built when they are first needed and apart for plaintext and TLS: loading the platform's roots takes
+//! longer than a whole token request on loopback.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy};
+
+use super::failure::{Attempt, classify, proxy_login};
+use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Reply};
+use crate::config::{NetworkConfig, Setting};
+use crate::error::{Error, ErrorKind, Result};
+
+/// TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The built-in [`HttpTransport`].
+pub struct ReqwestTransport {
+    settings: Settings,
+    plain: OnceLock<Result<Client>>,
+    plain_http2: OnceLock<Result<Client>>,
+    tls: OnceLock<Result<Client>>,
+}
+
+/// What every client is built with; files are read once, when the transport is made.
+struct Settings {
+    skip_verify: bool,
+    roots: Vec<Certificate>,
+    identity: Option<Identity>,
+    proxy: Option<Proxy>,
+    /// The same decision as the clients', for messages.
+    proxies: Matcher,
+    /// The proxy itself is reached by TLS: then plaintext calls need roots too.
+    proxy_by_tls: bool,
+}
+
+impl fmt::Debug for ReqwestTransport {
+    // A proxy URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport")
+            .field("skip_verify", &self.settings.skip_verify)
+            .field("extra_roots", &self.settings.roots.len())
+            .field("client_certificate", &self.settings.identity.is_some())
+            .field("proxy", &self.settings.proxy.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ReqwestTransport {
+    /// Reads the certificates that are configured; connects to nothing.
+    ///
+    /// # Errors
+    /// Kind `Config`, naming the setting and the file.
+    pub fn new(network: &NetworkConfig) -> Result<Self> {
+        let roots = match &network.ca_cert {
+            Some(setting) => read_roots(setting)?,
+            None => Vec::new(),
+        };
+        let (proxy, proxies) = match &network.http_proxy_url {
+            Some(setting) => explicit_proxy(setting).map(|(proxy, proxies)| (Some(proxy), proxies))?,
+            None => (None, Matcher::from_system()),
+        };
+        Ok(Self {
+            settings: Settings {
+                skip_verify: network.insecure_skip_verify.as_ref().is_some_and(|setting| setting.value),
+                roots,
+                identity: read_identity(network)?,
+                proxy,
+                proxies,
+                proxy_by_tls: network.http_proxy_url.as_ref().is_some_and(|url| url.value.starts_with("https:")),
+            },
+            plain: OnceLock::new(),
+            plain_http2: OnceLock::new(),
+            tls: OnceLock::new(),
+        })
+    }
+
+    /// Whether the client with the platform's roots was built.
+    #[cfg(test)]
+    pub(super) fn has_tls_client(&self) -> bool {
+        self.tls.get().is_some()
+    }
+
+    fn client(&self, tls: bool, http2_only: bool) -> Result<&Client> {
+        // With TLS one client negotiates per connection; whether it became HTTP/2 is checked on the answer.
+        let prior_knowledge = http2_only && !tls;
+        let slot = match (tls, prior_knowledge) {
+            (true, _) => &self.tls,
+            (false, true) => &self.plain_http2,
+            (false, false) => &self.plain,
+        };
+        slot.get_or_init(|| self.settings.build(tls, prior_knowledge)).as_ref().map_err(Clone::clone)
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
+        let place = call.place();
+        let tls = call.request.uri().scheme_str() == Some("https");
+        let client = self.client(tls, call.http2_only).map_err(|error| Failure { kind: FailureKind::Tls, error })?;
+        let through = self.settings.proxies.intercept(call.request.uri());
+        let through = through.as_ref().and_then(|proxy| proxy.uri().authority()).map(http::uri::Authority::as_str);
+        let attempt = Attempt {
+            purpose: call.purpose,
+            place: &place,
+            tls,
+            prior_knowledge: call.http2_only && !tls,
+            proxy: through,
+            answered: false,
+        };
+        let fail = |cause: reqwest::Error| classify(cause, &attempt);
+        let mut request = reqwest::Request::try_from(call.request.map(reqwest::Body::from)).map_err(fail)?;
+        *request.timeout_mut() = Some(call.timeout);
+        let response = client.execute(request).await.map_err(fail)?;
+        if let Some(proxy) = through.filter(|_| response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            return Err(proxy_login(&attempt, proxy));
+        }
+        if call.http2_only && response.version() != http::Version::HTTP_2 {
+            let error =
+                Error::new(ErrorKind::Server, "no_http2", format!("{place} does not speak HTTP/2, which gRPC needs"))
+                    .with_endpoint(&place)
+                    .with_next("A proxy in front may have to be told to pass HTTP/2");
+            return Err(Failure { kind: FailureKind::Protocol, error });
+        }
+        let (parts, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let mut bytes = Vec::new();
+        let mut trailers = http::HeaderMap::new();
+        while let Some(frame) = body.frame().await {
+            match frame.map_err(|cause| classify(cause, &Attempt { answered: true, ..attempt }))?.into_data() {
+                Ok(data) if bytes.len() + data.len() > MAX_BODY => {
+                    let error = Error::new(
+                        ErrorKind::Server,
+                        "too_large",
+                        format!("{} at {place} answered more than 1 MiB", call.purpose.words()),
+                    )
+                    .with_endpoint(&place)
+                    .with_next("This is no auth endpoint: check the address");
+                    return Err(Failure { kind: FailureKind::TooLarge, error });
+                }
+                Ok(data) => bytes.extend_from_slice(&data),
+                Err(other) => {
+                    if let Ok(found) = other.into_trailers() {
+                        trailers = found;
+                    }
+                }
+            }
+        }
+        Ok(Reply { status: parts.status, headers: parts.headers, body: bytes, trailers })
+    }
+}
+
+impl HttpTransport for ReqwestTransport {
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Reply, Failure>> {
+        Box::pin(self.exchange(call))
+    }
+}
+
+impl Settings {
+    fn build(&self, tls: bool, prior_knowledge: bool) -> Result<Client> {
+        let roots_needed = (tls || self.proxy_by_tls) && !self.skip_verify;
+        let with_platform_roots = self.builder(prior_knowledge).tls_certs_merge(self.roots.clone());
+        let only_ours = || self.builder(prior_knowledge).tls_certs_only(self.roots.clone());
+        let built = if roots_needed { with_platform_roots.build() } else { only_ours().build() };
+        match built {
+            // A container without a certificate store, but with a configured authority.
+            Err(_) if roots_needed && !self.roots.is_empty() => only_ours().build(),
+            other => other,
+        }
+        .map_err(|cause| {
+            Error::config(
+                "tls_unusable",
+                "admin.caCertFilePath",
+                format!("no TLS client can be made: {}", innermost(&cause)),
+            )
+            .with_next("Install the system's certificates (ca-certificates), or set admin.caCertFilePath")
+            .with_source(cause)
+        })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one client factory")]
+    fn builder(&self, prior_knowledge: bool) -> ClientBuilder {
+        let mut builder = Client::builder()
+            .user_agent(concat!("flyte-auth/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tls_danger_accept_invalid_certs(self.skip_verify);
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
+        if prior_knowledge { builder.http2_prior_knowledge() } else { builder }
+    }
+}
+
+/// `httpProxyURL` for the clients, and for messages. `NO_PROXY` holds for it too.
+fn explicit_proxy(setting: &Setting<String>) -> Result<(Proxy, Matcher)> {
+    // The URL may hold a password: not even the parser's words about it leave.
+    let invalid = || {
+        Error::config("proxy_invalid", setting.origin.to_string(), "httpProxyURL is not the URL of an HTTP proxy")
+            .with_next("Write it as http://proxy.example:3128")
+    };
+    let text = if setting.value.contains("://") { setting.value.clone() } else { format!("http://{}", setting.value) };
+    let url = url::Url::parse(&text).map_err(|_| invalid())?;
+    // Any other scheme would be ignored, and the calls would go out directly.
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(invalid());
+    }
+    let direct = ["NO_PROXY", "no_proxy"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let proxy = Proxy::all(url.as_str()).map_err(|_| invalid())?.no_proxy(NoProxy::from_string(&direct));
+    Ok((proxy, Matcher::builder().all(url.to_string()).no(direct).build()))
+}
+
+fn read_file(setting: &Setting<std::path::PathBuf>, path: &Path, what: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|cause| {
+        Error::config(
+            "certificate_unreadable",
+            setting.origin.to_string(),
+            format!("the {what} {} cannot be read: {cause}", path.display()),
+        )
+        .with_next("Check the path and its permissions")
+        .with_source(cause)
+    })
+}
+
+fn invalid_pem(setting: &Setting<std::path::PathBuf>, path: &Path, what: &str) -> Error {
+    Error::config(
+        "certificate_invalid",
+        setting.origin.to_string(),
+        format!("{} holds no {what} in PEM form", path.display()),
+    )
+    .with_next("It must have lines -----BEGIN …-----; convert DER with openssl x509 -inform der")
+}
+
+fn read_roots(setting: &Setting<std::path::PathBuf>) -> Result<Vec<Certificate>> {
+    let path = setting.value.as_path();
+    if !path.is_dir() {
+        let bundle = read_file(setting, path, "CA file")?;
+        return match Certificate::from_pem_bundle(&bundle) {
+            Ok(roots) if !roots.is_empty() => Ok(roots),
+            _ => Err(invalid_pem(setting, path, "certificate")),
+        };
+    }
+    let entries = std::fs::read_dir(path).map_err(|cause| {
+        Error::config(
+            "certificate_unreadable",
+            setting.origin.to_string(),
+            format!("the CA folder {} cannot be read: {cause}", path.display()),
+        )
+        .with_next("Check the path and its permissions")
+    })?;
+    // A folder may hold other things (hash links, READMEs): what is no certificate is passed over.
+    let mut roots = Vec::new();
+    for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
+        roots.extend(
+            std::fs::read(entry.path())
+                .ok()
+                .and_then(|bytes| Certificate::from_pem_bundle(&bytes).ok())
+                .unwrap_or_default(),
+        );
+    }
+    if roots.is_empty() { Err(invalid_pem(setting, path, "certificate")) } else { Ok(roots) }
+}
+
+fn read_identity(network: &NetworkConfig) -> Result<Option<Identity>> {
+    let (Some(cert), key) = (&network.client_cert, &network.client_key) else { return Ok(None) };
+    let mut pem = read_file(cert, &cert.value, "client certificate")?;
+    if let Some(key) = key {
+        pem.push(b'\n');
+        pem.extend(read_file(key, &key.value, "client key")?);
+    }
+    // The parser's words may quote the file: only its name leaves.
+    Identity::from_pem(&pem)
+        .map(Some)
+        .map_err(|_| invalid_pem(cert, &cert.value, "client certificate with its private key"))
+}
+
+/// The cause at the end of an error's chain: the one with the reason.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs what the demo and the tests need beyond Rust, Node and Python. Quick when all is there already.
+#
+#   scripts/setup.sh [demo|test]     demo: a browser is not needed; test (default): all
+#
+# Where packages come from is each tool's own configuration.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-test}
+
+fail() { echo "setup: $1" >&2; exit 1; }
+
+for tool in cargo node npm python3; do
+  command -v "$tool" > /dev/null || fail "$tool is missing; the README says what a fresh machine needs"
+done
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo > /dev/null; then sudo -n "$@"
+  else fail "cannot install packages: neither root nor sudo; install by hand: ${missing[*]}"; fi
+}
+
+# Debian package by the file that shows it is there.
+missing=()
+need() { [ -e "$2" ] || missing+=("$1"); }
+need chromium /usr/bin/chromium
+need fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+need util-linux /usr/bin/setsid
+need curl /usr/bin/curl
+need gcc /usr/bin/cc
+python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
+
+# The demo needs no browser.
+if [ "$what" = demo ]; then missing=("${missing[@]/chromium/}"); missing=("${missing[@]/fonts-dejavu-core/}"); fi
+wanted=()
+for package in "${missing[@]}"; do [ -n "$package" ] && wanted+=("$package"); done
+
+if [ ${#wanted[@]} -gt 0 ]; then
+  command -v apt-get > /dev/null || fail "no apt-get here; install by hand: ${wanted[*]}"
+  echo "setup: installing ${wanted[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" > /dev/null
+fi
+
+# A stamp holds the hash of the lock file that an installation was made from.
+stamped() { [ -f "$2" ] && [ "$(cat "$2")" = "$(sha256sum < "$1")" ]; }
+stamp() { sha256sum < "$1" > "$2"; }
+
+if [ "$what" != demo ]; then
+  python_lock=tests/e2e/requirements.txt
+  if ! stamped $python_lock .venv/installed; then
+    echo "setup: Python packages into .venv"
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $python_lock
+    stamp $python_lock .venv/installed
+  fi
+
+  peers=tests/e2e/peers
+  if ! stamped $peers/package-lock.json $peers/node_modules/.installed; then
+    echo "setup: Node packages into $peers"
+    npm ci --prefix $peers --no-audit --no-fund --loglevel=error
+    stamp $peers/package-lock.json $peers/node_modules/.installed
+  fi
+fi

@@ -1,0 +1,332 @@
+//! The signing keys: one that signs, the earlier ones that still verify, and their public half as a JWK set.
+//!
+//! Keys are parsed once: a library that parses the private key at every signature manages a third of the signatures.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use flyte_auth::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{private_file, random};
+
+/// Earlier keys that still verify after rotations.
+const MAX_KEYS: usize = 4;
+
+/// How tokens are signed (RFC 7518 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SigningAlgorithm {
+    /// RSA 2048 with SHA-256: what flyteadmin signs with and what every OpenID client must know.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// P-256 with SHA-256: small, and its keys are made in no time.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+impl SigningAlgorithm {
+    /// `alg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
+enum Pair {
+    Rsa(Box<RsaKeyPair>),
+    Ec(EcdsaKeyPair),
+}
+
+struct Key {
+    id: String,
+    pair: Pair,
+    public: Value,
+    pkcs8: Vec<u8>,
+}
+
+/// A key as `keys.json` of the state folder has it.
+#[derive(Serialize, Deserialize)]
+struct StoredKey {
+    alg: SigningAlgorithm,
+    /// PKCS #8 in base64.
+    pkcs8: String,
+}
+
+impl Key {
+    fn generate(algorithm: SigningAlgorithm) -> Result<Self> {
+        let pkcs8 = match algorithm {
+            SigningAlgorithm::Rs256 => RsaKeyPair::generate(KeySize::Rsa2048)
+                .and_then(|pair| pair.as_der().map(|der: Pkcs8V1Der<'_>| der.as_ref().to_vec())),
+            SigningAlgorithm::Es256 => EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)
+                .and_then(|pair| pair.to_pkcs8v1().map(|der| der.as_ref().to_vec())),
+        }
+        .map_err(|_| Error::internal("a signing key could not be made"))?;
+        Self::parse(algorithm, pkcs8).ok_or_else(|| Error::internal("a signing key that was just made is not usable"))
+    }
+
+    fn parse(algorithm: SigningAlgorithm, pkcs8: Vec<u8>) -> Option<Self> {
+        let (pair, mut public) = match algorithm {
+            SigningAlgorithm::Rs256 => {
+                let pair = RsaKeyPair::from_pkcs8(&pkcs8).ok()?;
+                let (modulus, exponent) = rsa_numbers(pair.public_key().as_ref())?;
+                let public = json!({
+                    "e": URL_SAFE_NO_PAD.encode(exponent), "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus),
+                });
+                (Pair::Rsa(Box::new(pair)), public)
+            }
+            SigningAlgorithm::Es256 => {
+                let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).ok()?;
+                // An uncompressed point: 0x04, x, y (SEC 1 section 2.3.3).
+                let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(32)?;
+                let public = json!({
+                    "crv": "P-256", "kty": "EC", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+                });
+                (Pair::Ec(pair), public)
+            }
+        };
+        // RFC 7638: the thumbprint is over the required members in lexicographic order, as they are written above.
+        let id = random::digest(&public.to_string());
+        let members = public.as_object_mut()?;
+        members.insert("kid".to_owned(), id.clone().into());
+        members.insert("use".to_owned(), "sig".into());
+        members.insert("alg".to_owned(), algorithm.name().into());
+        Some(Self { id, pair, public, pkcs8 })
+    }
+
+    fn algorithm(&self) -> SigningAlgorithm {
+        match self.pair {
+            Pair::Rsa(_) => SigningAlgorithm::Rs256,
+            Pair::Ec(_) => SigningAlgorithm::Es256,
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match &self.pair {
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+                Some(signature)
+            }
+            Pair::Ec(pair) => Some(pair.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec()),
+        }
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let verified = match &self.pair {
+            Pair::Rsa(pair) => {
+                UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
+                    .verify(message, signature)
+            }
+            Pair::Ec(pair) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
+                .verify(message, signature),
+        };
+        verified.is_ok()
+    }
+}
+
+/// Modulus and exponent of a PKCS #1 `RSAPublicKey`: a DER sequence of two integers (RFC 8017 appendix A.1.1).
+fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+        let (&[found, length], rest) = der.split_first_chunk::<2>()?;
+        if found != tag {
+            return None;
+        }
+        let (length, rest) = if length < 0x80 {
+            (usize::from(length), rest)
+        } else {
+            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            (digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
+        };
+        rest.split_at_checked(length)
+    }
+    let (sequence, _) = take(der, 0x30)?;
+    let (modulus, rest) = take(sequence, 0x02)?;
+    let (exponent, _) = take(rest, 0x02)?;
+    // A leading zero keeps DER integers positive; JWK members have none (RFC 7518 section 6.3.1).
+    Some((modulus.strip_prefix(&[0]).unwrap_or(modulus), exponent))
+}
+
+/// The key set. The first key signs.
+pub struct Keys {
+    keys: RwLock<Vec<Arc<Key>>>,
+    algorithm: SigningAlgorithm,
+    file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// The keys in `file`, or a new one where there is no file yet; without `file` they live in memory.
+    ///
+    /// # Errors
+    /// Kind `Store`: the file cannot be read, understood or written.
+    pub fn open(algorithm: SigningAlgorithm, file: Option<PathBuf>) -> Result<Self> {
+        let mut keys = Vec::new();
+        if let Some(path) = &file
+            && let Some(content) = private_file::read(path)?
+        {
+            let stored: Vec<StoredKey> =
+                serde_json::from_slice(&content).map_err(|error| private_file::malformed(path, error))?;
+            for key in stored {
+                let parsed = STANDARD.decode(&key.pkcs8).ok().and_then(|pkcs8| Key::parse(key.alg, pkcs8));
+                keys.push(Arc::new(parsed.ok_or_else(|| private_file::malformed(path, "a key is unusable"))?));
+            }
+        }
+        let fresh = keys.is_empty();
+        let keys = Self { keys: RwLock::new(keys), algorithm, file };
+        if fresh {
+            keys.rotate()?;
+        }
+        Ok(keys)
+    }
+
+    fn current(&self) -> Vec<Arc<Key>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new key signs from now on; the earlier ones still verify. Returns the new `kid`.
+    ///
+    /// # Errors
+    /// Kind `Store`: the file cannot be written; the old key goes on signing.
+    pub fn rotate(&self) -> Result<String> {
+        let key = Arc::new(Key::generate(self.algorithm)?);
+        let id = key.id.clone();
+        let mut keys = self.current();
+        keys.insert(0, key);
+        keys.truncate(MAX_KEYS);
+        if let Some(path) = &self.file {
+            let stored: Vec<_> =
+                keys.iter().map(|key| StoredKey { alg: key.algorithm(), pkcs8: STANDARD.encode(&key.pkcs8) }).collect();
+            let content = serde_json::to_vec(&stored).map_err(|_| Error::internal("the keys cannot be written"))?;
+            private_file::write(path, &content)?;
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(id)
+    }
+
+    /// `alg` of the key that signs.
+    pub fn algorithm(&self) -> SigningAlgorithm {
+        self.current().first().map_or(self.algorithm, |key| key.algorithm())
+    }
+
+    /// The public halves as a JWK set (RFC 7517 section 5).
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": self.current().iter().map(|key| key.public.clone()).collect::<Vec<_>>() })
+    }
+
+    /// `claims` as a compact JWS (RFC 7515 section 3.1) with this `typ`; `None` only if the cryptography fails.
+    pub fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Option<String> {
+        let key = self.current().into_iter().next()?;
+        let header = json!({ "alg": key.algorithm().name(), "kid": key.id, "typ": typ });
+        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims).ok()?, &mut token);
+        let signature = key.sign(token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Some(token)
+    }
+
+    /// The claims of a token that one of these keys signed as `typ`. Checks nothing else: not even its expiry.
+    pub fn verify(&self, typ: &str, token: &str) -> Option<Map<String, Value>> {
+        let (message, signature) = token.rsplit_once('.')?;
+        let (header, claims) = message.split_once('.')?;
+        let header: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        let key = self.current().into_iter().find(|key| header.get("kid") == Some(&Value::from(key.id.as_str())))?;
+        // The key decides the algorithm; the header may only agree.
+        let expected =
+            header.get("alg") == Some(&key.algorithm().name().into()) && header.get("typ") == Some(&typ.into());
+        if !expected || !key.verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?) {
+            return None;
+        }
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Map<String, Value> {
+        json!({ "sub": "alice" }).as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn signs_and_verifies_with_both_algorithms_and_after_rotation() {
+        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
+            let keys = Keys::open(algorithm, None).unwrap();
+            let token = keys.sign("at+jwt", &claims()).unwrap();
+            assert_eq!(keys.verify("at+jwt", &token), Some(claims()));
+            assert_eq!(keys.verify("JWT", &token), None, "another typ is another kind of token");
+            keys.rotate().unwrap();
+            assert_eq!(keys.verify("at+jwt", &token), Some(claims()), "an old key still verifies");
+            assert_eq!(keys.jwks()["keys"].as_array().unwrap().len(), 2);
+            let other = Keys::open(algorithm, None).unwrap();
+            assert_eq!(other.verify("at+jwt", &token), None);
+            let mut forged = token.into_bytes();
+            let at = forged.len() - 10;
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(keys.verify("at+jwt", std::str::from_utf8(&forged).unwrap()), None);
+        }
+    }
+
+    #[test]
+    fn an_independent_library_verifies_both_algorithms() {
+        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
+            let keys = Keys::open(algorithm, None).unwrap();
+            let token = keys.sign("JWT", &claims()).unwrap();
+            let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(keys.jwks()).unwrap();
+            let header = jsonwebtoken::decode_header(&token).unwrap();
+            let key = jsonwebtoken::DecodingKey::from_jwk(set.find(&header.kid.unwrap()).unwrap()).unwrap();
+            let mut rules = jsonwebtoken::Validation::new(header.alg);
+            rules.required_spec_claims.clear();
+            rules.validate_exp = false;
+            let decoded = jsonwebtoken::decode::<Map<String, Value>>(&token, &key, &rules).unwrap();
+            assert_eq!(decoded.claims, claims());
+        }
+    }
+
+    #[test]
+    fn none_and_nonsense_are_refused() {
+        let keys = Keys::open(SigningAlgorithm::Es256, None).unwrap();
+        let token = keys.sign("at+jwt", &claims()).unwrap();
+        let payload = token.split('.').nth(1).unwrap();
+        let kid = keys.jwks()["keys"][0]["kid"].as_str().unwrap().to_owned();
+        let none = URL_SAFE_NO_PAD.encode(json!({ "alg": "none", "kid": kid, "typ": "at+jwt" }).to_string());
+        for bad in [format!("{none}.{payload}."), "a.b".to_owned(), String::new(), "...".to_owned(), "é.é.é".to_owned()]
+        {
+            assert_eq!(keys.verify("at+jwt", &bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_persist_and_a_broken_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        let first = Keys::open(SigningAlgorithm::Es256, Some(file.clone())).unwrap();
+        let again = Keys::open(SigningAlgorithm::Es256, Some(file.clone())).unwrap();
+        assert_eq!(first.jwks(), again.jwks());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::write(&file, "{").unwrap();
+        let error = Keys::open(SigningAlgorithm::Es256, Some(file)).unwrap_err();
+        assert_eq!(error.code(), "state_malformed");
+    }
+}

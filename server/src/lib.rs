@@ -1,0 +1,24 @@
+//! The auth plane of a Flyte deployment. Its first form is the [`sandbox`]: an authorization server, both generations
+//! of Flyte's auth services and a protected `UserInfo` on loopback, so that anyone can try the clients with no
+//! deployment, and so that tests have a real server.
+//!
+//! Rooms: [`authorization_server`] issues tokens, [`flyte`] answers Flyte's own discovery and identity services,
+//! [`resource`] checks tokens, [`listen`] and [`tls`] carry bytes, [`keys`] signs. [`sandbox`] puts them together and
+//! adds what must never exist in a real server: its faults, its movable clock and its admin interface.
+//!
+//! Arrows point one way: `sandbox` knows the others, none of them knows `sandbox`.
+#![forbid(unsafe_code)]
+
+pub mod authorization_server;
+pub mod flyte;
+pub mod keys;
+pub mod listen;
+pub mod metrics;
+pub mod random;
+pub mod resource;
+pub mod sandbox;
+pub mod store;
+pub mod tls;
+pub mod users;
+
+mod private_file;

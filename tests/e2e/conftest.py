@@ -1,0 +1,105 @@
+"""Fixtures: a scratch home, the command under test, the peers. Whatever starts here is ended here, by id."""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from harness.certificates import Authority
+from harness.cli import Cli
+from harness.flyte1 import Flyte1
+from harness.flyte2 import Flyte2
+from harness.peers import OidcProvider, Sandbox
+from harness.person import Person
+
+
+def pytest_sessionstart(session):
+    """One run at a time on a machine: every login listens on the one port that Flyte registers."""
+    if not session.config.option.collectonly:
+        session.config.one_run = (Path(tempfile.gettempdir()) / "flyte-auth-e2e.lock").open("w")
+        fcntl.flock(session.config.one_run, fcntl.LOCK_EX)
+
+
+def pytest_report_header():
+    from harness.cli import BINARY
+
+    return f"flyte-auth: {BINARY}{'' if BINARY.exists() else ' (MISSING)'}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_loopback():
+    """No proxy of the machine may come between the tests and loopback."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("FLYTE", "_FLYTE")) and name != "FLYTE_AUTH_BIN":
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """The command under test with a home of its own."""
+    command = Cli(tmp_path / "home")
+    yield command
+    command.end()
+
+
+@pytest.fixture
+def home(cli):
+    return cli.home
+
+
+@pytest.fixture
+def person(tmp_path):
+    somebody = Person(tmp_path / "person")
+    yield somebody
+    somebody.end()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts peers of any kind: `start(Sandbox, "--tls")`, `start(OidcProvider, OIDC_ACCESS_TTL="2")`."""
+    started = []
+
+    def starter(kind, *arguments, **settings):
+        if kind in (Sandbox, OidcProvider):
+            folder = tmp_path / f"peer-{len(started)}"
+            folder.mkdir()
+            arguments = (folder, *arguments)
+        peer = kind(*arguments, **settings)
+        started.append(peer)
+        return peer
+
+    yield starter
+    for peer in reversed(started):
+        peer.end()
+
+
+@pytest.fixture(scope="session")
+def shared_issuer(tmp_path_factory):
+    """One oidc-provider for every test that does not change its settings."""
+    provider = OidcProvider(tmp_path_factory.mktemp("issuer"))
+    yield provider
+    provider.end()
+
+
+@pytest.fixture
+def sandbox(start):
+    """The sandbox with its defaults."""
+    return start(Sandbox)
+
+
+@pytest.fixture
+def flyte1(start, shared_issuer):
+    """A Flyte 1 control plane whose tokens come from oidc-provider."""
+    return start(Flyte1, shared_issuer)
+
+
+@pytest.fixture
+def flyte2(start, shared_issuer, authority):
+    """A Flyte 2 control plane over TLS whose tokens come from oidc-provider."""
+    return start(Flyte2, shared_issuer, authority.leaf())
