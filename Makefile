@@ -33,7 +33,7 @@ e2e: setup ## end-to-end: real browser, real authorization server, real Flyte cl
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
 build: ## release build of the command line at target/release/flyte-auth
-	@cargo build --release --locked --bin flyte-auth
+	@cargo build --release --locked -p flyte-auth-cli
 
 bench: build ## benchmarks against named peers; writes dist/bench.json
 	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches

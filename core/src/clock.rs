@@ -91,14 +91,14 @@ impl SystemClock {
         #[cfg(target_os = "linux")]
         {
             let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-            Timestamp(time.tv_sec * 1000 + time.tv_nsec / 1_000_000)
+            crate::testing::moved(Timestamp(time.tv_sec * 1000 + time.tv_nsec / 1_000_000))
         }
         #[cfg(not(target_os = "linux"))]
         {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
             let now = std::time::SystemTime::now();
             let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            crate::testing::moved(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
         }
     }
 }

@@ -6,17 +6,18 @@
 //! [`protocol`], carried by [`transport`]), saves, and publishes to every waiter.
 //!
 //! Arrows point one way: `protocol` knows nothing of the others and does no I/O; nothing here knows a host language.
-#![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod discovery;
 pub mod error;
+pub mod fork;
 pub mod interaction;
 pub mod protocol;
 pub mod session;
 pub mod store;
+pub mod testing;
 pub mod transport;
 pub mod verify;
 

@@ -1,12 +1,14 @@
 //! Records as 0600 files in a 0700 folder, one a session, replaced atomically; lock files beside them, never deleted.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::lock::{self, LockFolder};
 use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, store_error};
 use crate::config::StoreKind;
 use crate::error::{Error, Result};
+use crate::testing::stop_point;
 
 /// Larger than any record: two tokens of 1 MiB with room to spare.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
@@ -15,13 +17,14 @@ const MAX_RECORD: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct FileStore {
     folder: PathBuf,
+    locks: LockFolder,
     reason: String,
 }
 
 impl FileStore {
     /// Keeps records in `<state>/sessions`; nothing is created until something is saved. `reason` is shown by `status`.
     pub fn new(state: &Path, reason: impl Into<String>) -> Self {
-        Self { folder: state.join("sessions"), reason: reason.into() }
+        Self { folder: state.join("sessions"), locks: lock::in_state(state), reason: reason.into() }
     }
 
     fn path(&self, key: &SessionKey) -> PathBuf {
@@ -41,13 +44,6 @@ impl FileStore {
         Record::from_json(&bytes, &path.display().to_string()).map(Some)
     }
 }
-
-#[derive(Debug)]
-struct FileLock {
-    _held_while_open: File,
-}
-
-impl LockGuard for FileLock {}
 
 impl TokenStore for FileStore {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
@@ -104,27 +100,7 @@ impl TokenStore for FileStore {
 
     fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
         self.prepare()?;
-        let suffix = match kind {
-            LockKind::Refresh => "refresh",
-            LockKind::Login => "login",
-        };
-        let path = self.folder.join(format!("{}.{suffix}.lock", key.as_str()));
-        let mut file = lock_file_options().open(&path).map_err(|cause| unwritable(&path, cause))?;
-        match file.try_lock() {
-            Ok(()) => {
-                // For the message of whoever finds it taken. The kernel holds the lock; the text decides nothing.
-                let _ = file.set_len(0);
-                let _ = file.rewind();
-                let _ = write!(file, "{}", std::process::id());
-                Ok(Ok(Box::new(FileLock { _held_while_open: file })))
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.take(32).read_to_string(&mut text);
-                Ok(Err(text.trim().parse().ok()))
-            }
-            Err(TryLockError::Error(cause)) => Err(unwritable(&path, cause)),
-        }
+        self.locks.try_lock(key, kind)
     }
 
     fn describe(&self) -> StoreDescription {
@@ -141,7 +117,7 @@ fn unreadable(path: &Path, cause: io::Error) -> Error {
     .with_source(cause)
 }
 
-fn unwritable(path: &Path, cause: io::Error) -> Error {
+pub(super) fn unwritable(path: &Path, cause: io::Error) -> Error {
     store_error(
         "store_write",
         format!("the token store {} cannot be written: {cause}", path.display()),
@@ -194,13 +170,17 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     // tempfile creates with 0600 and O_EXCL, under any umask.
     let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(|cause| unwritable(folder, cause))?;
     fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
+    stop_point("save.file_written");
     if durability == Durability::PowerCut {
         fresh.as_file().sync_all().map_err(|cause| unwritable(path, cause))?;
     }
+    stop_point("save.file_synced");
     fresh.persist(path).map_err(|cause| unwritable(path, cause.error))?;
+    stop_point("save.renamed");
     if durability == Durability::PowerCut {
         sync_folder(folder);
     }
+    stop_point("save.folder_synced");
     Ok(())
 }
 
@@ -270,18 +250,6 @@ fn tighten(file: &File, metadata: &fs::Metadata) {
 #[cfg(not(unix))]
 fn tighten(_file: &File, _metadata: &fs::Metadata) {}
 
-fn lock_file_options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default());
-    }
-    options
-}
-
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
@@ -350,16 +318,6 @@ mod tests {
         assert_eq!(store.load(&key).unwrap_err().code(), "store_corrupt");
         store.save(&key, &sample()).unwrap();
         assert_eq!(store.load(&key).unwrap(), Some(sample()));
-    }
-
-    #[test]
-    fn locks_exclude_name_their_holder_and_end_with_it() {
-        let (_keep, store, key) = store();
-        let held = store.try_lock(&key, LockKind::Refresh).unwrap().unwrap();
-        assert_eq!(store.try_lock(&key, LockKind::Refresh).unwrap().unwrap_err(), Some(std::process::id()));
-        assert!(store.try_lock(&key, LockKind::Login).unwrap().is_ok(), "the two locks are separate");
-        drop(held);
-        assert!(store.try_lock(&key, LockKind::Refresh).unwrap().is_ok());
     }
 
     #[test]

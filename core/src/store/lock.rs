@@ -1,0 +1,117 @@
+//! The two locks of a session: advisory locks of the operating system (`flock`, `LockFileEx`) on files of their own,
+//! never deleted. They end with their process, and forked children do not inherit them ([`crate::fork`]).
+
+use std::fs::{OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::file::{create_private_folder, unwritable};
+use super::{LockGuard, LockKind, SessionKey};
+use crate::error::Result;
+use crate::fork::ForkSafe;
+
+/// Lock files under `<state folder>/sessions`, whatever store keeps the records.
+#[derive(Debug, Clone)]
+pub struct LockFolder {
+    folder: PathBuf,
+}
+
+#[derive(Debug)]
+struct FileLock {
+    _held_while_open: ForkSafe,
+}
+
+impl LockGuard for FileLock {}
+
+impl LockFolder {
+    /// Lock files in `folder`, which is created with the first of them.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn path(&self, key: &SessionKey, kind: LockKind) -> PathBuf {
+        let suffix = match kind {
+            LockKind::Refresh => "refresh",
+            LockKind::Login => "login",
+        };
+        self.folder.join(format!("{}.{suffix}.lock", key.as_str()))
+    }
+
+    /// Takes the lock if nobody holds it; `Err` of the inner result tells who does, where that is known.
+    ///
+    /// # Errors
+    /// Kind `Store`: the folder or the file cannot be made, or the file system has no locks.
+    pub fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
+        create_private_folder(&self.folder)?;
+        let path = self.path(key, kind);
+        let mut held = ForkSafe::open(|| options().open(&path)).map_err(|cause| unwritable(&path, cause))?;
+        match held.file().try_lock() {
+            Ok(()) => {
+                // For the message of whoever finds it taken. The kernel holds the lock; the text decides nothing.
+                note_holder(held.file());
+                Ok(Ok(Box::new(FileLock { _held_while_open: held })))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = held.file().take(32).read_to_string(&mut text);
+                Ok(Err(text.trim().parse().ok()))
+            }
+            Err(TryLockError::Error(cause)) => Err(unwritable(&path, cause)),
+        }
+    }
+}
+
+fn note_holder(file: &mut std::fs::File) {
+    let _ = file.set_len(0);
+    let _ = file.rewind();
+    let _ = write!(file, "{}", std::process::id());
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+        options.custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default());
+    }
+    options
+}
+
+/// Where the locks of a state folder are.
+pub fn in_state(state: &Path) -> LockFolder {
+    LockFolder::new(state.join("sessions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_exclude_name_their_holder_and_end_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = in_state(folder.path());
+        let key = SessionKey::of_parts([Some("x")]);
+        let held = locks.try_lock(&key, LockKind::Refresh).unwrap().unwrap();
+        assert_eq!(locks.try_lock(&key, LockKind::Refresh).unwrap().unwrap_err(), Some(std::process::id()));
+        assert!(locks.try_lock(&key, LockKind::Login).unwrap().is_ok(), "the two locks are separate");
+        drop(held);
+        assert!(locks.try_lock(&key, LockKind::Refresh).unwrap().is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = in_state(folder.path());
+        let key = SessionKey::of_parts([Some("x")]);
+        drop(locks.try_lock(&key, LockKind::Login).unwrap());
+        let path = locks.path(&key, LockKind::Refresh);
+        let precious = folder.path().join("precious");
+        std::fs::write(&precious, "kept").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert_eq!(locks.try_lock(&key, LockKind::Refresh).unwrap_err().kind(), crate::ErrorKind::Store);
+        assert_eq!(std::fs::read_to_string(precious).unwrap(), "kept");
+    }
+}
