@@ -47,7 +47,9 @@ class Reply:
         length = len(self.body) if announced is None else announced
         headers = {"content-length": str(length), "connection": "close", **self.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {self.status} {http.client.responses.get(self.status, 'x')}\r\n{lines}\r\n".encode() + self.body
+        return (
+            f"HTTP/1.1 {self.status} {http.client.responses.get(self.status, 'x')}\r\n{lines}\r\n".encode() + self.body
+        )
 
 
 class Connection:
@@ -214,7 +216,7 @@ class FaultProxy:
 
     def _serve(self, client: socket.socket):
         # Whatever a client does to its connection ends that connection only.
-        with client, contextlib.suppress(OSError, http.client.HTTPException):
+        with client, contextlib.suppress(OSError):
             client.settimeout(60)
             if fault := self._fault(None):
                 self.requests.append(Request("", "", {}, b""))
@@ -252,10 +254,16 @@ class FaultProxy:
             if cookies:
                 reply.headers["set-cookie"] = "\r\nset-cookie: ".join(cookies)
             return reply
+        except (OSError, http.client.HTTPException) as cause:
+            # Not of the test's making: its failure shall say what happened.
+            return Reply(599, {"content-type": "text/plain"}, f"the upstream did not answer: {cause!r}".encode())
         finally:
             upstream.close()
 
     def end(self):
+        # A thread in accept() would keep the port open.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 
