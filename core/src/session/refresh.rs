@@ -348,8 +348,16 @@ async fn grant_refresh(
 
 /// If a failure shows that cached metadata is stale: the metadata as it is now, where that differs.
 async fn current_metadata(inner: &Inner, used: &ServerAuth, error: &Error) -> Option<ServerAuth> {
-    const CONTRADICTIONS: [&str; 7] =
-        ["refused", "client_refused", "refresh_refused", "redirect", "html", "invalid_client", "unauthorized_client"];
+    const CONTRADICTIONS: [&str; 8] = [
+        "refused",
+        "not_found",
+        "client_refused",
+        "refresh_refused",
+        "redirect",
+        "html",
+        "invalid_client",
+        "unauthorized_client",
+    ];
     let contradicts = CONTRADICTIONS.contains(&error.code()) || error.kind() == ErrorKind::Network;
     if !contradicts || !inner.discoverer.forget(&inner.target) {
         return None;
