@@ -69,7 +69,7 @@ fn is_html(reply: &Reply) -> bool {
     matches!(reply.media_type().as_str(), "text/html" | "application/xhtml+xml")
 }
 
-/// `Retry-After` in seconds, at most an hour. The form with a date is rare and needs a clock: it is left out.
+/// `Retry-After` in seconds, at most an hour; `transport::dated` has turned a date into seconds.
 fn retry_after(reply: &Reply) -> Option<Duration> {
     let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
     Some(Duration::from_secs(seconds.min(3600)))

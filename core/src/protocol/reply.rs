@@ -196,8 +196,8 @@ pub fn printable(text: &str) -> String {
     clean.trim().to_owned()
 }
 
-/// `Retry-After` in seconds (RFC 9110 section 10.2.3), at most a day. The date form is not read: nothing here knows
-/// the time, and servers that throttle send seconds.
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3), at most a day. Nothing here knows the time: `transport::dated`
+/// has turned a date into seconds.
 fn retry_after(reply: &Reply) -> Option<Duration> {
     let value = reply.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(86_400)))

@@ -3,6 +3,7 @@
 //!
 //! A transport follows no redirect, adds no credential, decides nothing about auth, and caps what it reads.
 
+pub mod dated;
 mod failure;
 pub mod grpc;
 pub mod reqwest;
