@@ -48,7 +48,7 @@ class Sandbox(Issuer):
         reply.raise_for_status()
 
     def fault(self, kind: str, count: int, **filters):
-        """The next `count` requests go wrong: 503, html, slow, reset or garbage."""
+        """The next `count` requests go wrong: 503, html, slow, reset, garbage, delay-MILLISECONDS."""
         self._admin("/faults", {"kind": kind, "count": count, **filters})
 
     def clock(self, offset: int):
