@@ -39,16 +39,15 @@ def test_one_refresh_for_all_threads_of_all_processes(cli, place, own_runtimes):
     assert {call["generation"] for call in calls} == {2}
 
 
-def test_one_refresh_for_all_commands(cli, start, record_property):
+def test_one_refresh_for_all_commands(cli, start):
     """The last of them is done within twice the token endpoint's latency, the start-up of all, and 300 ms."""
-    server = start(Sandbox, "--auto-approve", ALICE, "--rotate-refresh-tokens")
-    place = Place(server)
+    place = Place(start(Sandbox, "--auto-approve", ALICE, "--rotate-refresh-tokens"))
     place.sign_in(cli, is_expired=False)
     fresh, start_up = commands(cli, place, PROCESSES)
     assert {code for code, _, _ in fresh} == {0}
     place.sign_in(cli)
     before = place.counted()
-    server.fault(f"delay-{int(LATENCY * 1000)}", 1000, path="/oauth2/token")
+    place.answers_late(int(LATENCY * 1000))
     done, last = commands(cli, place, PROCESSES)
     assert [stderr for code, _, stderr in done if code or stderr] == []
     assert place.since(before) == {"all": 1, "granted": 1, "reused": 0}
@@ -65,8 +64,8 @@ def test_one_refresh_for_all_commands(cli, start, record_property):
 def test_one_token_request_for_all_machine_clients(cli, start):
     """Nobody has a token yet: client credentials, first use."""
     server = start(Sandbox)
-    server.fault("delay-200", 1000, path="/oauth2/token")
     place = Place(server)
+    place.answers_late(200)
     calls = workers(cli, place, PROCESSES, THREADS, env=machine("flytepropeller", "foobar"))
     assert {call["error"] for call in calls} == {None}, {call["message"] for call in calls}
     assert server.stats()["grants"] == {"client_credentials": 1}

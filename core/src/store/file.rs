@@ -3,7 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::leftovers;
 use super::lock::{self, LockFolder};
 use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, store_error};
 use crate::config::StoreKind;
@@ -60,12 +62,15 @@ impl TokenStore for FileStore {
         }
         // A refresh token exists nowhere else: it must survive a power cut. Anything else can be asked for again, and
         // two syncs take longer than asking.
+        // Under the refresh lock nobody else writes this file.
+        leftovers::sweep(&path, Duration::ZERO);
         let durability = if record.refresh_token.is_some() { Durability::PowerCut } else { Durability::Crash };
         write_private(&path, &record.to_json()?, durability)
     }
 
     fn delete(&self, key: &SessionKey) -> Result<bool> {
         let path = self.path(key);
+        leftovers::sweep(&path, Duration::ZERO);
         match fs::remove_file(&path) {
             Ok(()) => {
                 sync_folder(&self.folder);
@@ -167,8 +172,8 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(refused(path, "it is not a plain file"));
     }
-    // tempfile creates with 0600 and O_EXCL, under any umask.
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(|cause| unwritable(folder, cause))?;
+    leftovers::sweep(path, leftovers::CERTAINLY_DEAD);
+    let mut fresh = leftovers::create(path, folder).map_err(|cause| unwritable(folder, cause))?;
     fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
     stop_point("save.file_written");
     if durability == Durability::PowerCut {

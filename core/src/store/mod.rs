@@ -12,6 +12,7 @@ use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, Result};
 
 pub mod file;
+mod leftovers;
 pub mod lock;
 pub mod memory;
 pub mod record;

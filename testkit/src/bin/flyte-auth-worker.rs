@@ -36,6 +36,8 @@ enum Command {
     },
     /// Stores the record on standard input as the session
     Seed,
+    /// Lists the points at which a process can be made to end (FLYTE_AUTH_TESTING_STOP)
+    Points,
     /// Forks during a refresh
     #[cfg(unix)]
     Fork,
@@ -52,8 +54,13 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<()> {
+    if matches!(command, Command::Points) {
+        say(&flyte_auth::testing::STOP_POINTS);
+        return Ok(());
+    }
     let session = session()?;
     match command {
+        Command::Points => {}
         Command::Once { threads, own_runtimes } => {
             let start = wait_for_the_start();
             let runtimes = if *own_runtimes { once::Runtimes::Each } else { once::Runtimes::Shared };

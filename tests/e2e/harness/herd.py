@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -49,6 +48,13 @@ class Place:
     def since(self, before: dict[str, int]) -> dict[str, int]:
         return {name: count - before[name] for name, count in self.counted().items()}
 
+    def answers_late(self, millis: int):
+        """From now on the token endpoint's answers come this much later (the sandbox alone can do that)."""
+        if isinstance(self.server, Sandbox):
+            self.server.clear_faults()
+            if millis:
+                self.server.fault(f"delay-{millis}", 1_000_000, path="/oauth2/token")
+
     def sign_in(self, cli: Cli, is_expired=True) -> dict:
         """Signs Alice in and makes that the stored session, whose access token is expired unless told otherwise."""
         record = sign_in(self.server, ALICE, self.scopes)
@@ -79,22 +85,9 @@ def digest(text: str) -> str:
 class Herd:
     """`count` processes of `argv`, each with pipes of its own."""
 
-    def __init__(self, cli: Cli, argv, env, count: int, one_env=None):
+    def __init__(self, cli: Cli, argv, env, count: int):
         self.began = time.monotonic()
-        self.children = [
-            subprocess.Popen(
-                [str(argument) for argument in argv],
-                env=cli.environment({**env, **(one_env(number) if one_env else {})}),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=cli.home,
-                start_new_session=True,
-            )
-            for number in range(count)
-        ]
-        cli._children.extend(self.children)
+        self.children = [cli.start_any(argv, env) for _ in range(count)]
 
     def go(self):
         """Waits until every worker is at the gate, then names the instant at which all start."""
