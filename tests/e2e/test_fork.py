@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from harness.herd import WORKER, Place, digest, stored
+from harness.herd import WORKER, Place, digest, stored, wait_for
 from harness.peers import Sandbox
 from harness.scenes import ALICE
 
@@ -42,11 +42,11 @@ def tells(child, who):
 def test_the_child_goes_on_where_its_parent_was_killed(cli, start, flags, env):
     place = Place(start(Sandbox, "--auto-approve", ALICE, *flags))
     place.sign_in(cli)
-    # The parent's answer takes longer than the test; the child's does not.
-    place.server.fault("delay-60000", 1, path="/oauth2/token") if not env else None
-    program, _ = starts(cli, place, env)
     if not env:
-        wait_for(lambda: place.server.stats()["faults"] == 1)
+        # The parent's answer takes longer than the test; the child's does not.
+        place.server.fault("delay-60000", 1, path="/oauth2/token")
+    program, _ = starts(cli, place, env)
+    wait_for(lambda: env or place.server.stats()["faults"] == 1)
     program.send_signal(signal.SIGKILL)
     program.wait(timeout=10)
     begin = time.monotonic()
@@ -70,11 +70,3 @@ def test_the_child_shares_the_refresh_of_a_parent_that_lives(cli, start):
     assert {line["who"] for line in lines} == {"parent", "child"}
     assert {line["call"]["sha256"] for line in lines} == {digest(stored(cli)["access_token"])}, lines
     assert place.since(before)["all"] == 1
-
-
-def wait_for(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never happened")

@@ -127,3 +127,11 @@ def commands(cli: Cli, place: Place, processes: int, *arguments, env=None) -> tu
     herd = Herd(cli, [cli.binary, "token", *arguments], {**place.env, **(env or {})}, processes)
     done = herd.finish()
     return done, herd.seconds
+
+
+def wait_for(condition, within=60.0):
+    """Looks again and again until `condition` holds."""
+    until = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < until, f"it did not happen in {within} s"
+        time.sleep(0.02)
