@@ -275,7 +275,7 @@ pub(crate) struct SandboxArgs {
     /// Issue nothing: discover and verify the tokens of this authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) external_issuer: Option<String>,
-    /// Begin with a fault: 503, html, slow, reset or garbage, for the next N requests; repeatable.
+    /// Begin with a fault: 503, html, slow, reset, garbage or delay-MILLISECONDS, for the next N requests; repeatable.
     #[arg(long = "fault", value_name = "KIND[:N]")]
     pub(crate) faults: Vec<String>,
     /// Stop when standard input closes (for programs that start it).

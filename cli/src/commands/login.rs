@@ -34,8 +34,13 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
             return Ok((None, token.and_then(|token| token.expires_at())));
         }
         let channel = prompt::channel_for_login(&session)?;
-        let attempt =
-            Attempt { flow, no_browser: args.no_browser, timeout: Duration::from_secs(args.timeout), channel };
+        let attempt = Attempt {
+            flow,
+            no_browser: args.no_browser,
+            timeout: Duration::from_secs(args.timeout),
+            channel,
+            instead_of: None,
+        };
         let outcome = run(&session, &global, attempt, None).await?;
         let expires_at = outcome.expires_at;
         Ok((Some(outcome), expires_at))
@@ -97,6 +102,8 @@ pub(crate) struct Attempt {
     pub(crate) no_browser: bool,
     pub(crate) timeout: Duration,
     pub(crate) channel: Channel,
+    /// As [`LoginOptions::instead_of`].
+    pub(crate) instead_of: Option<u64>,
 }
 
 /// Signs a person in; `words` introduce the prompt.
@@ -139,6 +146,7 @@ pub(crate) async fn run(
         no_browser: attempt.no_browser,
         timeout: attempt.timeout,
         surroundings: prompt::surroundings(),
+        instead_of: attempt.instead_of,
     };
     let outcome = session.login(&options, &terminal).await;
     terminal.finish();
