@@ -2,14 +2,29 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flyte_auth::Error;
 use serde::Serialize;
 
-/// Writes data to stdout. A reader that has gone away (`| head`) is no failure.
+/// Data did not reach stdout: a full disk, for example.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes data to stdout. A reader that has gone away (`| head`) is no failure; anything else is, see [`ended`].
 pub(crate) fn data(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            talk(&format!("flyte-auth: stdout cannot be written: {cause}"));
+            LOST.store(true, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+}
+
+/// The exit code of a command that ended with `code`: a script that reads nothing must not be told that all went well.
+pub(crate) fn ended(code: ExitCode) -> ExitCode {
+    if LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { code }
 }
 
 /// Writes one JSON document to stdout.
@@ -57,21 +72,26 @@ struct ErrorBody<'a> {
 /// Reports a failure and gives its exit code. One line on stderr; with `--json` an object on stdout too.
 pub(crate) fn failure(error: &Error, as_json: bool) -> ExitCode {
     if as_json {
-        json(&ErrorDocument {
-            error: ErrorBody {
-                kind: error.kind().name(),
-                code: error.code(),
-                message: error.message(),
-                next: error.next_step(),
-                retryable: error.is_retryable(),
-                endpoint: error.endpoint(),
-                setting: error.setting(),
-                oauth_error: error.oauth_error(),
-            },
-        });
+        document(error);
     }
     talk(&format!("flyte-auth: {error}"));
     ExitCode::from(error.kind().exit_code())
+}
+
+/// Writes an error to stdout as `--json` shows it.
+pub(crate) fn document(error: &Error) {
+    json(&ErrorDocument {
+        error: ErrorBody {
+            kind: error.kind().name(),
+            code: error.code(),
+            message: error.message(),
+            next: error.next_step(),
+            retryable: error.is_retryable(),
+            endpoint: error.endpoint(),
+            setting: error.setting(),
+            oauth_error: error.oauth_error(),
+        },
+    });
 }
 
 /// A table with a head line, columns as wide as their widest cell.
