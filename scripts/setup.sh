@@ -29,7 +29,8 @@ need curl /usr/bin/curl
 need gcc /usr/bin/cc
 python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
 
-# The demo needs no browser.
+# The demo needs no browser and traces nothing.
+[ "$what" = demo ] || need strace /usr/bin/strace
 if [ "$what" = demo ]; then missing=("${missing[@]/chromium/}"); missing=("${missing[@]/fonts-dejavu-core/}"); fi
 wanted=()
 for package in "${missing[@]}"; do [ -n "$package" ] && wanted+=("$package"); done
