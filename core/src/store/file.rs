@@ -64,6 +64,11 @@ impl TokenStore for FileStore {
         write_private(&path, &record.to_json()?, durability)
     }
 
+    fn check_room(&self, _key: &SessionKey, len: usize) -> Result<()> {
+        self.prepare()?;
+        check_room(&self.folder, len)
+    }
+
     fn delete(&self, key: &SessionKey) -> Result<bool> {
         let path = self.path(key);
         match fs::remove_file(&path) {
@@ -182,6 +187,15 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     }
     stop_point("save.folder_synced");
     Ok(())
+}
+
+/// Whether a file of `len` bytes can be written into `folder` now.
+///
+/// # Errors
+/// Kind `Store`.
+pub fn check_room(folder: &Path, len: usize) -> Result<()> {
+    let mut trial = tempfile::tempfile_in(folder).map_err(|cause| unwritable(folder, cause))?;
+    trial.write_all(&vec![0; len]).map_err(|cause| unwritable(folder, cause))
 }
 
 /// The rename itself must survive a power cut. Some file systems cannot sync a folder; the file is whole either way.
