@@ -42,7 +42,22 @@ pub(crate) fn json_line(value: &impl Serialize) {
 /// Writes a line for the person.
 pub(crate) fn talk(line: &str) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{line}");
+    let _ = writeln!(err, "{}", shown(line));
+}
+
+/// Text of a server, a file or another process as a terminal may have it: line feeds stay; escape sequences and
+/// characters that turn the direction of writing, with which a line could say what it does not, are made visible.
+pub(crate) fn shown(text: &str) -> String {
+    let hidden = |letter: char| {
+        letter.is_control() && letter != '\n'
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|letter| if hidden(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
+/// One value on a line of its own.
+pub(crate) fn field(name: &str, width: usize, value: &str) -> String {
+    format!("{:<width$} {}\n", format!("{name}:"), shown(value).replace('\n', " "))
 }
 
 /// Whether stderr takes colours.
@@ -96,8 +111,10 @@ pub(crate) fn document(error: &Error) {
 
 /// A table with a head line, columns as wide as their widest cell.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell).replace('\n', " ")).collect()).collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -110,7 +127,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         padded.join("  ").trim_end().to_owned() + "\n"
     };
     let mut text = line(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         text += &line(&mut row.iter().map(String::as_str));
     }
     text
@@ -118,6 +135,15 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn nothing_of_a_server_steers_the_terminal() {
+        let said = "a\u{1b}[2J\u{7}\r\u{9b}31m\u{202e}b\nc ü";
+        let shown = super::shown(said);
+        assert_eq!(shown, "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}31m\u{fffd}b\nc ü");
+        assert_eq!(super::field("name", 6, said).lines().count(), 1);
+        assert_eq!(super::table(&["A"], &[vec![said.to_owned()]]).lines().count(), 2);
+    }
+
     #[test]
     fn tables_align() {
         let text = super::table(

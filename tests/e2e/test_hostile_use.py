@@ -7,8 +7,8 @@ import subprocess
 import time
 
 import pytest
-from harness.fault_proxy import FaultProxy, not_found, slow_head
-from harness.peers import Sandbox
+from harness.fault_proxy import FaultProxy, not_found, says, slow_head
+from harness.peers import OidcProvider, Sandbox
 from harness.scenes import ALICE, machine, signed_in_quickly, token_of
 
 JOB = machine("flytepropeller", "foobar")
@@ -242,3 +242,25 @@ def test_the_shape_of_every_answer(cli, person, start):
     for arguments in (["token"], ["status"], ["whoami"], ["list"], ["config", "explain"], ["configure"], ["logout"]):
         result = cli.run(*arguments, "--json", *([] if arguments == ["list"] else flags))
         assert result.code == 0 and isinstance(result.json, dict | list), (arguments, result)
+
+
+def test_a_server_cannot_steer_the_terminal(cli, start):
+    """Names, scopes and descriptions come from elsewhere: none of them may clear the screen or forge a line."""
+    evil = "\x1b[2J\x1b]0;title\x07\rroot\u202e\nsigned in: root"
+    proxy = start(FaultProxy)
+    provider = start(OidcProvider, OIDC_ISSUER=proxy.url)
+    proxy.upstream = provider.address
+    flags = ["--issuer", proxy.url, "--scopes", "all"]
+    job = machine("ci-basic", provider.secrets["ci-basic"])
+    body = {"access_token": "x", "expires_in": 900, "scope": evil.split()}
+    proxy.breaks(says(200, json.dumps(body).encode()), "/token", count=1)
+    proxy.breaks(says(200, json.dumps({"sub": evil, "name": evil, "email": evil}).encode()), "/me")
+    seen = [cli.run(command, *flags, env=job) for command in ("whoami", "status")] + [cli.run("list")]
+    assert [result.code for result in seen] == [0, 0, 0]
+    refusal = {"error": "invalid_request", "error_description": evil}
+    proxy.breaks(says(400, json.dumps(refusal).encode()), "/token")
+    seen.append(cli.run("token", "--force-refresh", *flags, env=job))
+    for result in seen:
+        said = result.stdout + result.stderr
+        assert not set("\x1b\x07\r\u202e") & set(said), said
+        assert not any(line.startswith("signed in: root") for line in said.splitlines()), said
