@@ -220,8 +220,8 @@ pub(crate) struct LogoutArgs {
     /// Revoke the tokens at the server too.
     #[arg(long)]
     pub(crate) revoke: bool,
-    /// Every session on this machine.
-    #[arg(long)]
+    /// Every session on this machine (their tokens stay valid at the servers until they expire).
+    #[arg(long, conflicts_with_all = ["target", "revoke"])]
     pub(crate) all: bool,
 }
 

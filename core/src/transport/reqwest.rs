@@ -16,7 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy};
 
 use super::failure::{Attempt, classify, proxy_login};
 use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Reply};
-use crate::config::{NetworkConfig, Setting};
+use crate::config::{NetworkConfig, ProxyUrl, Setting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// TCP and TLS together.
@@ -89,7 +89,10 @@ impl ReqwestTransport {
                 identity: read_identity(network)?,
                 proxy,
                 proxies,
-                proxy_by_tls: network.http_proxy_url.as_ref().is_some_and(|url| url.value.starts_with("https:")),
+                proxy_by_tls: network
+                    .http_proxy_url
+                    .as_ref()
+                    .is_some_and(|url| url.value.expose().starts_with("https:")),
             },
             clients: ArcSwap::new(Clients::of_this_process()),
         })
@@ -219,13 +222,14 @@ impl Settings {
 }
 
 /// `httpProxyURL` for the clients, and for messages. `NO_PROXY` holds for it too.
-fn explicit_proxy(setting: &Setting<String>) -> Result<(Proxy, Matcher)> {
+fn explicit_proxy(setting: &Setting<ProxyUrl>) -> Result<(Proxy, Matcher)> {
     // The URL may hold a password: not even the parser's words about it leave.
     let invalid = || {
         Error::config("proxy_invalid", setting.origin.to_string(), "httpProxyURL is not the URL of an HTTP proxy")
             .with_next("Write it as http://proxy.example:3128")
     };
-    let text = if setting.value.contains("://") { setting.value.clone() } else { format!("http://{}", setting.value) };
+    let configured = setting.value.expose(); // EXPOSE: for the client.
+    let text = if configured.contains("://") { configured.to_owned() } else { format!("http://{configured}") };
     let url = url::Url::parse(&text).map_err(|_| invalid())?;
     // Any other scheme would be ignored, and the calls would go out directly.
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
