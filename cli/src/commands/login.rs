@@ -99,13 +99,17 @@ pub(crate) struct Attempt {
     pub(crate) channel: Channel,
 }
 
-/// Signs a person in; `words` introduce the prompt.
+/// Signs a person in; `words` introduce the prompt of a program that asks unbidden.
 pub(crate) async fn run(
     session: &Session,
     global: &Global,
     attempt: Attempt,
     words: Option<&str>,
 ) -> Result<LoginOutcome> {
+    let automatic = words.is_some();
+    if automatic {
+        session.may_prompt()?;
+    }
     let terminal = Terminal::new(attempt.channel, output::colours(global.no_color));
     terminal.line(&words.map_or_else(|| format!("Signing in to {}", session.place()), str::to_owned));
     let untrusted = session.config().untrusted_origin();
@@ -118,6 +122,9 @@ pub(crate) async fn run(
         );
         if std::io::stdin().is_terminal() || attempt.channel == Channel::ControllingTerminal {
             if !terminal.confirm(&question) {
+                if automatic {
+                    session.note_declined();
+                }
                 return Err(flyte_auth::Error::new(
                     ErrorKind::Cancelled,
                     "trust_declined",
@@ -138,12 +145,12 @@ pub(crate) async fn run(
         flow: attempt.flow,
         no_browser: attempt.no_browser,
         timeout: attempt.timeout,
+        automatic,
         surroundings: prompt::surroundings(),
     };
     let outcome = session.login(&options, &terminal).await;
     terminal.finish();
     let outcome = outcome?;
-    prompt::cool_down_ends(session);
     if let (Some(file), Some(state)) = (untrusted, setup::state_folder()) {
         trust::record_trust(file, &state)?;
     }

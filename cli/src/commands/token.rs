@@ -125,16 +125,9 @@ async fn ask(session: &Session, global: &Global, parent: &Parent, error: flyte_a
             return Err(error);
         }
     };
-    prompt::refuse_while_cooling_down(session)?;
     let words = format!("{} needs a login to {}", parent.name, session.place());
     let attempt = login::Attempt { flow: Flow::Auto, no_browser: false, timeout: login::DEFAULT_TIMEOUT, channel };
-    let outcome = login::run(session, global, attempt, Some(&words)).await;
-    if let Err(error) = &outcome
-        && error.kind() == ErrorKind::Cancelled
-    {
-        prompt::cool_down(session);
-    }
-    outcome?;
+    login::run(session, global, attempt, Some(&words)).await?;
     session.token().await
 }
 

@@ -1,6 +1,6 @@
 //! Logout: the local copy first, then the server.
 
-use super::{Session, engine};
+use super::{Inner, Session, engine};
 use crate::credential::failure;
 use crate::discovery::{Discovery, Target};
 use crate::error::Result;
@@ -18,6 +18,14 @@ pub struct LogoutOutcome {
     pub revocation: Option<Result<()>>,
 }
 
+impl Inner {
+    /// Nothing of the session stays in this process either.
+    pub(super) fn forget(&self) {
+        self.current.store(None);
+        *self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+}
+
 impl Session {
     /// Ends the session: the local copy goes first, so that no failure of the server keeps it. With `revoke` the tokens
     /// are then revoked at the server (RFC 7009), best effort.
@@ -30,8 +38,7 @@ impl Session {
         let record = engine::load(inner).await.ok().flatten();
         let was_signed_in = engine::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
         drop(lock);
-        inner.current.store(None);
-        *inner.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        inner.forget();
         let revocation = match record {
             Some(record) if revoke => Some(self.revoke(&record).await),
             _ => None,

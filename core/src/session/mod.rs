@@ -39,6 +39,7 @@ mod open;
 pub mod status;
 pub mod suspicion;
 pub mod token;
+pub mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,8 @@ pub(crate) struct Inner {
     pub(crate) discoverer: Discoverer,
     pub(crate) target: Target,
     pub(crate) store: Arc<dyn TokenStore>,
+    /// Automatic prompts that nobody answered; `None` without a state folder.
+    prompts: Option<cooldown::Prompts>,
     /// 0 to 1, drawn once.
     jitter: f64,
     current: ArcSwapOption<Current>,
@@ -164,6 +167,7 @@ impl SessionBuilder {
         };
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
         let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
+        let prompts = self.state.as_ref().map(|state| cooldown::Prompts::new(state, &key));
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {
@@ -175,6 +179,7 @@ impl SessionBuilder {
                 discoverer,
                 target,
                 store,
+                prompts,
                 jitter: f64::from(byte[0]) / 255.0,
                 current: ArcSwapOption::empty(),
                 flight: Mutex::new(None),
