@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub mod file;
 pub mod lock;
 pub mod memory;
+pub mod os_keyring;
 pub mod record;
 
 pub use record::Record;
