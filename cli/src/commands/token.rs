@@ -112,7 +112,8 @@ const UNATTENDED_PATIENCE: Duration = Duration::from_millis(800);
 fn nobody_can_help(session: &Session) -> Result<bool> {
     Ok(!session.source().is_machine()
         && prompt::channel_for_client(session).is_err()
-        && session.store().load(session.key()).is_ok_and(|record| record.is_none()))
+        && session.store().load(session.key()).is_ok_and(|record| record.is_none())
+        && !session.may_adopt())
 }
 
 /// Nobody is signed in: asks the person, where there is one (contract, "Called by a client" 1 and 2).

@@ -105,7 +105,7 @@ impl Session {
             Verdict::Ask => return Ok(()),
             Verdict::NotBefore(until) => (
                 "declined_recently",
-                format!("the login to {place} was declined or left unanswered a moment ago"),
+                format!("the login to {place} was declined, refused or left unanswered a moment ago"),
                 format!("Run: {command} (or wait {} s to be asked again)", until.since(now).as_secs().max(1)),
             ),
             Verdict::NotAtAll { unanswered } => (
@@ -159,7 +159,8 @@ impl OnShow {
                     session.forget_declined();
                 }
             }
-            Err(error) if error.kind() == ErrorKind::Cancelled => {}
+            // Refused by the server (the wrong account, no right to sign in): asking at once brings the same answer.
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Denied) => {}
             Err(_) => self.session = None,
         }
     }

@@ -16,6 +16,8 @@ pub struct LogoutOutcome {
     pub was_signed_in: bool,
     /// What became of the revocation; `None` if it was not asked for or there was nothing to revoke.
     pub revocation: Option<Result<()>>,
+    /// Clients whose own copies of this session's tokens were removed from this machine.
+    pub copies_removed: Vec<&'static str>,
 }
 
 impl Inner {
@@ -39,11 +41,15 @@ impl Session {
         let was_signed_in = engine::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
         drop(lock);
         inner.forget();
+        let copies_removed = match &record {
+            Some(record) => super::adopt::remove_copies(inner, record).await,
+            None => Vec::new(),
+        };
         let revocation = match record {
             Some(record) if revoke => Some(self.revoke(&record).await),
             _ => None,
         };
-        Ok(LogoutOutcome { was_signed_in, revocation })
+        Ok(LogoutOutcome { was_signed_in, revocation, copies_removed })
     }
 
     async fn revoke(&self, record: &Record) -> Result<()> {

@@ -215,6 +215,7 @@ async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
             // What a command prints without an expiry may end at any moment: only this process knows how old it is.
             if renewed.origin != TokenOrigin::ExternalCommand || renewed.expires_at.is_some() {
                 save(inner, &renewed).await;
+                adopt::write_back(inner, &renewed).await;
             }
             Ok(Some(publish(inner, &renewed)))
         }
@@ -252,15 +253,15 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
             Ok(made)
         }
         (Source::Person { .. }, Some(server)) => match record {
-            Some(record) => refresh(inner, server, record).await,
-            None => Err(identity::not_signed_in(&inner.config)),
+            Some(record) => adopt::refresh(inner, server, record).await,
+            None => adopt::adopt(inner, server).await,
         },
         _ => Err(Error::internal("a source without a server")),
     }
 }
 
 /// The refresh-token grant.
-async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
+pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
     let ended = |code: &'static str, why: String| {
         Error::new(ErrorKind::LoginRequired, code, why)
             .with_endpoint(inner.place.clone())
@@ -429,6 +430,7 @@ pub(super) fn new_record(
         // RFC 6749 section 6: a reply without a refresh token keeps the old one.
         refresh_token: tokens.refresh_token.or_else(|| before.and_then(|record| record.refresh_token.clone())),
         session_expires_at: tokens.refresh_expires_at.or_else(|| before.and_then(|record| record.session_expires_at)),
+        adopted_from: before.and_then(|record| record.adopted_from.clone()),
     }
 }
 

@@ -247,6 +247,9 @@ impl Session {
                 _ => lock,
             },
         };
+        if let Some(record) = self.adopt_first(options.flow, person).await {
+            return Ok(LoginOutcome::of(&record, false));
+        }
         if options.automatic {
             // Asked again under the lock: another program's prompt may have been refused while we waited for it.
             self.may_prompt()?;
@@ -372,6 +375,7 @@ impl Session {
             Pending::Device(device::begin(&inner.context, begin).await?)
         } else {
             let endpoint = metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
+            let asked = self.hinted(&prepared.asked);
             let begin = BeginAuthorizationCode {
                 client: &client,
                 redirect_uri: prepared.redirect_uri(),
@@ -380,7 +384,7 @@ impl Session {
                 token_endpoint: &token_endpoint,
                 issuer: metadata.issuer.as_deref(),
                 iss_required: prepared.iss_required,
-                parameters: prepared.asked.parameters(),
+                parameters: asked.parameters(),
                 deadline: timeout,
                 // In paste mode a busy port is no obstacle.
                 listen: if step == Step::Browser { Listen::Required } else { Listen::IfPossible },
@@ -485,6 +489,7 @@ impl Session {
     ) -> Result<LoginOutcome> {
         let inner = &self.inner;
         let identity = self.identity_of(server, &tokens, nonce).await?;
+        self.ensure_account(identity.as_ref(), server, &tokens).await?;
         // Every save happens under the refresh lock: a refresh of the old session must not come after it.
         let _lock = engine::lock(inner, LockKind::Refresh, Duration::from_secs(30)).await?;
         let before = engine::load(inner).await.ok().flatten();
@@ -498,30 +503,31 @@ impl Session {
         record.session_expires_at = session_expires_at;
         record.client_id = Some(inner.client_id(server)?);
         record.client_auth_method = None;
-        (record.subject, record.email) = identity;
+        record.adopted_from = None;
+        (record.subject, record.email) = identity
+            .map_or((None, None), |claims| (Some(claims.subject), claims.email.or(claims.preferred_username)));
         engine::save_strictly(inner, &record).await?;
         engine::publish(inner, &record);
         Ok(LoginOutcome::of(&record, false))
     }
 
-    /// Subject and e-mail address of a validated ID token; nothing of one that cannot be validated is used.
+    /// The claims of a validated ID token; nothing of one that cannot be validated is used.
     async fn identity_of(
         &self,
         server: &ServerAuth,
         tokens: &TokenSet,
         nonce: Option<&str>,
-    ) -> Result<(Option<String>, Option<String>)> {
+    ) -> Result<Option<id_token::Claims>> {
         let inner = &self.inner;
-        let Some(token) = &tokens.id_token else { return Ok((None, None)) };
+        let Some(token) = &tokens.id_token else { return Ok(None) };
         let (Some(issuer), Some(jwks_uri)) = (&server.metadata.issuer, &server.metadata.jwks_uri) else {
             tracing::warn!("the ID token is not used: the authorization server names no issuer or no jwks_uri");
-            return Ok((None, None));
+            return Ok(None);
         };
         let client_id = inner.client_id(server)?;
         let expectations =
             Expectations { issuer, client_id: &client_id, nonce, access_token: Some(&tokens.access_token) };
         let keys = KeySet::fetch(&*inner.context.transport, jwks_uri).await?;
-        let claims = id_token::validate(token, &expectations, &keys, inner.context.clock.now())?;
-        Ok((Some(claims.subject), claims.email.or(claims.preferred_username)))
+        id_token::validate(token, &expectations, &keys, inner.context.clock.now()).map(Some)
     }
 }

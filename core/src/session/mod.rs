@@ -30,6 +30,8 @@ use crate::store::memory::MemoryStore;
 use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
 
+mod account;
+pub mod adopt;
 pub mod cooldown;
 mod ending;
 mod engine;
@@ -90,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn TokenStore>,
     /// Automatic prompts that nobody answered; `None` without a state folder.
     prompts: Option<cooldown::Prompts>,
+    /// Other clients' logins for this endpoint; `None` where nothing is adopted.
+    foreign: Option<adopt::Foreign>,
     /// 0 to 1, drawn once.
     jitter: f64,
     current: ArcSwapOption<Current>,
@@ -116,6 +120,7 @@ pub struct SessionBuilder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     store: Option<Arc<dyn TokenStore>>,
+    foreign: Option<Arc<dyn adopt::ForeignItems>>,
 }
 
 impl SessionBuilder {
@@ -144,6 +149,13 @@ impl SessionBuilder {
         self
     }
 
+    /// Where other clients keep their logins, instead of the operating system's keyring; `None`: they are left alone.
+    #[must_use]
+    pub fn adopt_from(mut self, items: Option<Arc<dyn adopt::ForeignItems>>) -> Self {
+        self.foreign = items;
+        self
+    }
+
     /// Makes the session. Touches neither network nor disk.
     ///
     /// # Errors
@@ -168,6 +180,7 @@ impl SessionBuilder {
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
         let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
         let prompts = self.state.as_ref().map(|state| cooldown::Prompts::new(state, &key));
+        let foreign = adopt::Foreign::new(&self.config, &source, self.foreign);
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {
@@ -180,6 +193,7 @@ impl SessionBuilder {
                 target,
                 store,
                 prompts,
+                foreign,
                 jitter: f64::from(byte[0]) / 255.0,
                 current: ArcSwapOption::empty(),
                 flight: Mutex::new(None),
@@ -201,6 +215,8 @@ impl Session {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             store: None,
+            // A unit test must not look into the keyring of whoever runs it.
+            foreign: (!cfg!(test)).then(|| Arc::new(adopt::OsKeyring) as Arc<dyn adopt::ForeignItems>),
         }
     }
 

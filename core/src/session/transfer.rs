@@ -168,7 +168,8 @@ impl Session {
         let record = engine::load(inner).await?.filter(|record| self.lives(record));
         let record = record.ok_or_else(|| identity::not_signed_in(&inner.config))?;
         // Where it was adopted from is of this machine.
-        let document = Document::new(&inner.config, record.clone()).to_json()?;
+        let travels = Record { adopted_from: None, ..record.clone() };
+        let document = Document::new(&inner.config, travels).to_json()?;
         engine::blocking(inner, move |inner| {
             write(&document).map_err(|cause| {
                 Error::new(
@@ -186,8 +187,10 @@ impl Session {
             error.with_next("The session was exported and is still here: run flyte-auth logout (without --revoke)")
         })?;
         inner.forget();
+        // A second holder here would end the session there.
+        let copies_removed = super::adopt::remove_copies(inner, &record).await;
         drop(lock);
-        Ok(Moved { record, replaced: false, copies_removed: Vec::new() })
+        Ok(Moved { record, replaced: false, copies_removed })
     }
 
     /// Saves an exported session as this one.
@@ -216,6 +219,7 @@ impl Session {
         let count = before.map_or(0, |record| record.generation).max(record.generation);
         record.generation = count.saturating_add(1);
         record.endpoint.clone_from(&inner.place);
+        record.adopted_from = None;
         engine::save_strictly(inner, &record).await?;
         engine::publish(inner, &record);
         self.forget_declined();
