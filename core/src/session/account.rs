@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use super::Session;
-use super::engine::Asked;
+use super::{Asked, Session};
 use crate::credential::TokenSet;
 use crate::discovery::{Discovery, ServerAuth, UserInfo};
 use crate::error::{Error, ErrorKind, Result};

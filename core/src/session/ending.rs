@@ -1,6 +1,6 @@
 //! Logout: the local copy first, then the server.
 
-use super::{Inner, Session, engine};
+use super::{Inner, Session, adopt, keeping, locked};
 use crate::credential::failure;
 use crate::discovery::{Discovery, Target};
 use crate::error::Result;
@@ -24,7 +24,7 @@ impl Inner {
     /// Nothing of the session stays in this process either.
     pub(super) fn forget(&self) {
         self.current.store(None);
-        *self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *locked(&self.unsaved) = None;
     }
 }
 
@@ -36,13 +36,14 @@ impl Session {
     /// Kind `Store` if the local copy cannot be removed.
     pub async fn logout(&self, revoke: bool) -> Result<LogoutOutcome> {
         let inner = &self.inner;
-        let lock = engine::lock(inner, LockKind::Refresh, std::time::Duration::from_secs(10)).await?;
-        let record = engine::load(inner).await.ok().flatten();
-        let was_signed_in = engine::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
+        let lock = keeping::lock(inner, LockKind::Refresh, std::time::Duration::from_secs(10)).await?;
+        let record = keeping::load(inner).await.ok().flatten();
+        let was_signed_in = keeping::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
+        inner.troubles.forget();
         drop(lock);
         inner.forget();
         let copies_removed = match &record {
-            Some(record) => super::adopt::remove_copies(inner, record).await,
+            Some(record) => adopt::remove_copies(inner, record).await,
             None => Vec::new(),
         };
         let revocation = match record {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Session, Source, engine, identity};
+use super::{Session, Source, engine, identity, keeping};
 use crate::config::endpoint::Endpoint;
 use crate::config::{Config, Setting};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,9 +146,7 @@ fn check_header(record: &Record) -> Result<()> {
 fn same_place(one: Option<&str>, other: Option<&Endpoint>) -> bool {
     match (one, other) {
         (None, None) => true,
-        (Some(one), Some(other)) => {
-            Endpoint::parse(one, false, "endpoint").is_ok_and(|one| one.key() == other.key())
-        }
+        (Some(one), Some(other)) => Endpoint::parse(one, false, "endpoint").is_ok_and(|one| one.key() == other.key()),
         _ => false,
     }
 }
@@ -164,13 +162,13 @@ impl Session {
     pub async fn export(&self, write: impl FnOnce(&[u8]) -> io::Result<()> + Send + 'static) -> Result<Moved> {
         let inner = &self.inner;
         self.ensure_movable()?;
-        let lock = engine::lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await?;
-        let record = engine::load(inner).await?.filter(|record| self.lives(record));
+        let lock = keeping::lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await?;
+        let record = keeping::load(inner).await?.filter(|record| self.lives(record));
         let record = record.ok_or_else(|| identity::not_signed_in(&inner.config))?;
         // Where it was adopted from is of this machine.
         let travels = Record { adopted_from: None, ..record.clone() };
         let document = Document::new(&inner.config, travels).to_json()?;
-        engine::blocking(inner, move |inner| {
+        keeping::blocking(inner, move |inner| {
             write(&document).map_err(|cause| {
                 Error::new(
                     ErrorKind::Internal,
@@ -183,9 +181,9 @@ impl Session {
             })
         })
         .await?;
-        engine::blocking(inner, |inner| inner.store.delete(&inner.key)).await.map_err(|error| {
-            error.with_next("The session was exported and is still here: run flyte-auth logout (without --revoke)")
-        })?;
+        keeping::blocking(inner, |inner| inner.store.delete(&inner.key).inspect(|_| inner.troubles.forget()))
+            .await
+            .map_err(|error| error.with_next("The session was exported and is still here: run flyte-auth logout"))?;
         inner.forget();
         // A second holder here would end the session there.
         let copies_removed = super::adopt::remove_copies(inner, &record).await;
@@ -202,8 +200,8 @@ impl Session {
         let inner = &self.inner;
         self.ensure_movable()?;
         self.ensure_fits(&document)?;
-        let _lock = engine::lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await?;
-        let before = engine::load(inner).await?;
+        let _lock = keeping::lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await?;
+        let before = keeping::load(inner).await?;
         let replaced = before.as_ref().is_some_and(|record| self.lives(record));
         if replaced && !replace {
             return Err(Error::config(
@@ -220,7 +218,13 @@ impl Session {
         record.generation = count.saturating_add(1);
         record.endpoint.clone_from(&inner.place);
         record.adopted_from = None;
-        engine::save_strictly(inner, &record).await?;
+        let saved = record.clone();
+        keeping::blocking(inner, move |inner| {
+            inner.store.save(&inner.key, &saved)?;
+            inner.troubles.forget();
+            Ok(())
+        })
+        .await?;
         engine::publish(inner, &record);
         self.forget_declined();
         Ok(Moved { record, replaced, copies_removed: Vec::new() })
@@ -336,10 +340,9 @@ mod tests {
 
     #[test]
     fn newer_ones_are_named_as_such() {
-        for change in [
-            (|value: &mut Value| value["version"] = 2.into()) as fn(&mut Value),
-            |value| value["session"]["schema_version"] = 99.into(),
-        ] {
+        for change in [(|value: &mut Value| value["version"] = 2.into()) as fn(&mut Value), |value| {
+            value["session"]["schema_version"] = 99.into()
+        }] {
             let error = changed(change).unwrap_err();
             assert_eq!((error.code(), error.kind()), ("store_newer", ErrorKind::Store));
         }

@@ -111,7 +111,8 @@ const HEX: &str = "go-keyring-encoded:";
 /// Every place where a client may have put its login for this endpoint: they take the endpoint as the user spelled it.
 pub(super) fn places(endpoint: &Endpoint) -> Vec<ForeignLogin> {
     let authority = endpoint.authority();
-    let host = if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().to_owned() };
+    let host =
+        if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().to_owned() };
     let with_port = format!("{host}:{}", endpoint.port());
     let mut names = vec![authority.clone()];
     if with_port != authority {
@@ -152,9 +153,7 @@ fn wrap(text: &str, wrapping: Wrapping) -> Zeroizing<String> {
     Zeroizing::new(match wrapping {
         Wrapping::None => text.to_owned(),
         Wrapping::Base64 => format!("{BASE64}{}", STANDARD.encode(text)),
-        Wrapping::Hex => {
-            text.bytes().fold(HEX.to_owned(), |wrapped, byte| format!("{wrapped}{byte:02x}"))
-        }
+        Wrapping::Hex => text.bytes().fold(HEX.to_owned(), |wrapped, byte| format!("{wrapped}{byte:02x}")),
     })
 }
 
@@ -331,7 +330,16 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_none_of_theirs_is_passed_over() {
-        for stored in ["", "null", "[]", "{}", r#"{"access_token":null}"#, "go-keyring-base64:%", "go-keyring-encoded:0", "go-keyring-encoded:zz"] {
+        for stored in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"access_token":null}"#,
+            "go-keyring-base64:%",
+            "go-keyring-encoded:0",
+            "go-keyring-encoded:zz",
+        ] {
             let items = Pocket::default();
             let place = place(ForeignClient::Flytectl);
             items.put(&place.service, &place.user, stored);

@@ -8,7 +8,7 @@
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use super::{Config, Inner, Session, Source, StoreKind, engine, identity, token};
+use super::{Config, Inner, Session, Source, StoreKind, engine, identity, keeping, token};
 use crate::config::Setting;
 use crate::credential::TokenSet;
 use crate::discovery::ServerAuth;
@@ -165,7 +165,7 @@ fn candidate(
         scopes: Some(claims.scopes.clone()).filter(|scopes| !scopes.is_empty()),
         obtained_at: claims.issued_at.unwrap_or(now),
     };
-    let mut record = engine::new_record(inner, Some(server), before, TokenOrigin::Adopted, tokens);
+    let mut record = keeping::new_record(inner, Some(server), before, TokenOrigin::Adopted, tokens);
     record.subject.clone_from(&claims.subject);
     record.email = claims.email.clone().or_else(|| claims.preferred_username.clone());
     record.adopted_from = Some(login.clone());
@@ -175,7 +175,7 @@ fn candidate(
 /// One place, read now.
 async fn read(inner: &Arc<Inner>, login: &ForeignLogin) -> Option<Held> {
     let login = login.clone();
-    let read = engine::blocking(inner, move |inner| match &inner.foreign {
+    let read = keeping::blocking(inner, move |inner| match &inner.foreign {
         Some(foreign) => login.read(&*foreign.items),
         None => Ok(None),
     });
@@ -199,7 +199,7 @@ fn serves(inner: &Inner, record: &Record) -> bool {
 pub(super) async fn adopt(inner: &Arc<Inner>, server: &ServerAuth) -> Result<Record> {
     let not_signed_in = || identity::not_signed_in(&inner.config);
     let Some(foreign) = inner.foreign.clone() else { return Err(not_signed_in()) };
-    let places = engine::blocking(inner, move |_| Ok(foreign.look(None).to_vec())).await?;
+    let places = keeping::blocking(inner, move |_| Ok(foreign.look(None).to_vec())).await?;
     let mut best: Option<Candidate> = None;
     for login in places {
         let Some(held) = read(inner, &login).await else { continue };
@@ -266,18 +266,18 @@ fn is_newer(theirs: &UnverifiedClaims, ours: &Record) -> bool {
 /// The refresh-token grant of a session that another client may hold too; of any other session just the grant.
 pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
     if record.adopted_from.is_none() || inner.foreign.is_none() {
-        return engine::refresh(inner, server, record).await;
+        return super::refresh::refresh(inner, server, record).await;
     }
     let theirs = newer(inner, server, record).await;
     if let Some(theirs) = theirs.as_ref().filter(|theirs| serves(inner, theirs)) {
         return Ok(theirs.clone());
     }
     let current = theirs.as_ref().unwrap_or(record);
-    match engine::refresh(inner, server, current).await {
+    match super::refresh::refresh(inner, server, current).await {
         Err(error) if error.kind() == ErrorKind::LoginRequired => match newer(inner, server, current).await {
             // They were quicker by an instant.
             Some(theirs) if serves(inner, &theirs) => Ok(theirs),
-            Some(theirs) => engine::refresh(inner, server, &theirs).await,
+            Some(theirs) => super::refresh::refresh(inner, server, &theirs).await,
             None => Err(error),
         },
         outcome => outcome,
@@ -290,7 +290,7 @@ pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Re
 pub(super) async fn write_back(inner: &Arc<Inner>, renewed: &Record) {
     let (Some(login), Some(foreign)) = (renewed.adopted_from.clone(), inner.foreign.clone()) else { return };
     let renewed = renewed.clone();
-    let written = engine::blocking(inner, move |_| {
+    let written = keeping::blocking(inner, move |_| {
         // Gone: they have signed out, and it is not for us to sign them in.
         let Some(held) = login.read(&*foreign.items)? else { return Ok(()) };
         let ours = Held { access: renewed.access_token.clone(), refresh: renewed.refresh_token.clone() };
@@ -310,7 +310,7 @@ pub(super) async fn write_back(inner: &Arc<Inner>, renewed: &Record) {
 pub(super) async fn remove_copies(inner: &Arc<Inner>, record: &Record) -> Vec<&'static str> {
     let Some(foreign) = inner.foreign.clone() else { return Vec::new() };
     let record = record.clone();
-    let removed = engine::blocking(inner, move |_| {
+    let removed = keeping::blocking(inner, move |_| {
         let mut removed = Vec::new();
         for login in foreign.look(None) {
             let Some(held) = login.read(&*foreign.items)? else { continue };
@@ -341,14 +341,14 @@ impl Session {
     /// a way of signing in.
     pub(super) async fn adopt_first(&self, flow: Flow, person: &dyn UserInteraction) -> Option<Record> {
         let inner = &self.inner;
-        if inner.foreign.is_none() || flow != Flow::Auto || engine::load(inner).await.ok()?.is_some() {
+        if inner.foreign.is_none() || flow != Flow::Auto || keeping::load(inner).await.ok()?.is_some() {
             return None;
         }
         if let Err(error) = engine::token(inner).await {
             tracing::debug!(%error, "no login of another client serves");
             return None;
         }
-        let record = engine::load(inner).await.ok()??;
+        let record = keeping::load(inner).await.ok()??;
         let client = record.adopted_from.as_ref()?.client.name();
         person.show(LoginEvent::Explain(format!("found a login of {client}; using it")));
         Some(record)
