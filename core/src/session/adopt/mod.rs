@@ -256,11 +256,13 @@ async fn newer(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Opti
     is_newer(&theirs.claims, record).then_some(theirs.record)
 }
 
-/// By the tokens' own times: neither side sees the other's generation.
+/// By the tokens' own times: neither side sees the other's generation. Ours may have become an opaque one.
 fn is_newer(theirs: &UnverifiedClaims, ours: &Record) -> bool {
-    let ours = UnverifiedClaims::read(&ours.access_token).unwrap_or_default();
-    let time = |claims: &UnverifiedClaims| claims.issued_at.or(claims.expires_at);
-    time(theirs) > time(&ours)
+    let issued_at = UnverifiedClaims::read(&ours.access_token).and_then(|claims| claims.issued_at).or(ours.obtained_at);
+    match (theirs.issued_at, issued_at) {
+        (Some(theirs), Some(ours)) => theirs > ours,
+        _ => theirs.expires_at > ours.expires_at,
+    }
 }
 
 /// The refresh-token grant of a session that another client may hold too; of any other session just the grant.
