@@ -41,11 +41,13 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
 }
 
 fn all(global: &Global, as_json: bool) -> Result<ExitCode> {
-    let store = setup::store(global)?;
+    let store = setup::stores(global)?;
     let mut ended = Vec::new();
-    for (key, record) in store.list()? {
+    // By key: what cannot be read (a locked keyring, another key) must go too.
+    for key in store.keys()? {
+        let endpoint = store.load(&key).ok().flatten().map(|record| record.endpoint);
         if store.delete(&key)? {
-            ended.push(record.endpoint);
+            ended.push(endpoint.unwrap_or_else(|| format!("session {}", key.as_str())));
         }
     }
     if as_json {

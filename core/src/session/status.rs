@@ -85,7 +85,7 @@ impl Session {
         let no_auth = matches!(discovery, Some(Discovery::NoAuth { .. }));
         let signed_in = inner.source.is_machine() || no_auth || record.as_ref().is_some_and(alive);
         let rfc3339 = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
-        let description = inner.store.describe();
+        let description = inner.store.describe_for(&inner.key);
         let config = &inner.config;
         Ok(Status {
             endpoint: inner.place.clone(),

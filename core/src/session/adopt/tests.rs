@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::items::tests::Pocket;
 use super::*;
-use crate::clock::{Clock as _, Timestamp};
 use crate::clock::fake::FakeClock;
+use crate::clock::{Clock as _, Timestamp};
 use crate::config::endpoint::Endpoint;
 use crate::config::{AuthType, Origin};
 use crate::error::Error;
@@ -31,8 +31,8 @@ fn metadata(more: &str) -> Line {
 }
 
 fn renewed(access: &str, refresh: &str) -> Line {
-    let body =
-        json!({"access_token": access, "token_type": "Bearer", "expires_in": 3600, "refresh_token": refresh}).to_string();
+    let body = json!({"access_token": access, "token_type": "Bearer", "expires_in": 3600, "refresh_token": refresh})
+        .to_string();
     ("/token", reply(200, &body))
 }
 

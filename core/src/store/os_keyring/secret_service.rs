@@ -11,12 +11,12 @@ use secret_service::{Collection, EncryptionType, Error as ServiceError, SecretSe
 use zeroize::Zeroizing;
 
 use super::{ANSWER, Answer, Item, Request, UNLOCK, absent, failed, locked, no_answer};
+use crate::config::ProcessContext;
 use crate::error::{Error, Result};
+use crate::interaction::surroundings::Surroundings;
 
 /// Opaque bytes: what Python's `keyring` writes too, as `text/plain`, is read whatever its type.
 const CONTENT_TYPE: &str = "text/plain";
-/// What shows a screen to a person, who can then answer a prompt.
-const DISPLAYS: [&str; 2] = ["WAYLAND_DISPLAY", "DISPLAY"];
 
 /// Each of the two steps before and after an unlock has its own deadline; the rest is slack for a starved machine.
 pub(super) fn longest(unlock: bool) -> Duration {
@@ -142,7 +142,9 @@ async fn default_collection<'a>(service: &'a SecretService<'static>) -> Result<(
 
 /// Has the person unlock it, if one may be asked and has a screen to be asked on.
 async fn prompt(unlock: bool, unlocking: impl Future<Output = Result<(), ServiceError>>) -> Result<()> {
-    if !unlock || DISPLAYS.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
+    let around = Surroundings::gather(&ProcessContext::env);
+    // A screen in CI or in a pod has nobody in front of it.
+    if !unlock || around.display.is_none() || around.ci.is_some() || around.pod.is_some() {
         return Err(locked(""));
     }
     match tokio::time::timeout(UNLOCK, unlocking).await {
