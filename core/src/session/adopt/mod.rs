@@ -296,8 +296,10 @@ pub(super) async fn write_back(inner: &Arc<Inner>, renewed: &Record) {
         // Gone: they have signed out, and it is not for us to sign them in.
         let Some(held) = login.read(&*foreign.items)? else { return Ok(()) };
         let ours = Held { access: renewed.access_token.clone(), refresh: renewed.refresh_token.clone() };
-        // A token that is no JWT, or a newer one, is a login of theirs that we know nothing of.
-        let older = UnverifiedClaims::read(&held.access).is_some_and(|theirs| !is_newer(&theirs, &renewed));
+        // A token that is no JWT, somebody else's, or a newer one is a login of theirs that we know nothing of.
+        let older = UnverifiedClaims::read(&held.access).is_some_and(|theirs| {
+            theirs.issuer == renewed.issuer && theirs.subject == renewed.subject && !is_newer(&theirs, &renewed)
+        });
         if held == ours || !older {
             return Ok(());
         }
