@@ -65,17 +65,14 @@ pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Res
         if !options.force_refresh && inner_is_fresh(inner, now) {
             return Ok(Some(token));
         }
-        let want = Want { newer_than: options.force_refresh.then_some(record.generation), or_fail: true };
-        let refreshed = wait(inner, want);
-        if options.force_refresh {
-            return refreshed.await;
-        }
         let outlives = token.expires_at().is_none_or(|at| at >= now.plus(options.min_ttl));
+        if options.force_refresh || !outlives {
+            return wait(inner, Want { newer_than: Some(record.generation), or_fail: true }).await;
+        }
+        let refreshed = wait(inner, Want { newer_than: None, or_fail: true });
         return match tokio::time::timeout(options.patience, refreshed).await {
             Ok(Ok(token)) => Ok(token),
-            Ok(Err(error)) if !outlives => Err(error),
-            // The refresh goes on in its task; the process may end before it does, and the store stays whole.
-            Err(_) if !outlives => wait(inner, want).await,
+            // The refresh goes on in its task; `under_way` tells whoever ends the process when it may.
             Ok(Err(_)) | Err(_) => Ok(Some(token)),
         };
     }
