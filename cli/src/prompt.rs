@@ -35,6 +35,7 @@ fn channel(channel: guard::Channel) -> Channel {
     match channel {
         guard::Channel::Stdio => Channel::Stdio,
         guard::Channel::ControllingTerminal => Channel::ControllingTerminal,
+        guard::Channel::StderrOnly => Channel::StderrOnly,
     }
 }
 

@@ -9,10 +9,11 @@ import subprocess
 import pytest
 from harness.callers import config, flytekit_program
 from harness.cli import Cli
-from harness.client_logins import PROGRAMS, Approved, ClientLogin, Desktop, SilentBus
+from harness.client_logins import PROGRAMS, Approved, ClientLogin
 from harness.flyte1 import Flyte1
 from harness.peers import Sandbox
 from harness.scenes import ALICE, machine, signed_in_quickly, token_of, until_expired
+from harness.secret_service import BlackHole, SecretService
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def elsewhere(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def desktop(tmp_path_factory):
-    desk = Desktop(tmp_path_factory.mktemp("desktop") / "home")
+def desktop():
+    desk = SecretService()
     yield desk
     desk.end()
 
@@ -148,7 +149,7 @@ def test_nothing_to_move(cli, approving, shared_issuer):
 
 @pytest.mark.parametrize("store", ["file", "encrypted-file", "keyring"])
 def test_a_session_moves_between_stores(cli, person, approving, elsewhere, desktop, store):
-    env = desktop.environment
+    env = desktop.env
     terminal = cli.terminal("login", approving.http, "--store", store, env={**env, **person.quick_browser()})
     assert terminal.wait(30) == 0, terminal.seen
     document = exported(cli, approving, "--store", store, env=env)
@@ -173,31 +174,31 @@ def client(request, cli, desktop, approving):
 
 
 def test_an_existing_login_is_used(cli, desktop, approving, client):
-    token = token_of(cli.run("token", "--endpoint", approving.http, env=desktop.environment))
+    token = token_of(cli.run("token", "--endpoint", approving.http, env=desktop.env))
     assert token == client.pair["access_token"]
-    status = cli.run("status", "--json", "--endpoint", approving.http, env=desktop.environment)
+    status = cli.run("status", "--json", "--endpoint", approving.http, env=desktop.env)
     assert status.json["token_source"] == "adopted" and status.json["has_refresh_token"], status
     assert client.retrieve() == {name: client.pair[name] for name in ("access_token", "refresh_token")}
 
 
 def test_login_finds_it_first(cli, desktop, person, approving, client):
-    terminal = cli.terminal("login", approving.http, env={**desktop.environment, **person.no_browser()})
+    terminal = cli.terminal("login", approving.http, env={**desktop.env, **person.no_browser()})
     assert terminal.wait(30) == 0, terminal.seen
     assert f"found a login of {client.name}" in terminal.seen
     assert not person.opened
 
 
 def test_logout_takes_the_copies_too(cli, desktop, approving, client):
-    token_of(cli.run("token", "--endpoint", approving.http, env=desktop.environment))
-    result = cli.run("logout", approving.http, "--json", env=desktop.environment)
+    token_of(cli.run("token", "--endpoint", approving.http, env=desktop.env))
+    result = cli.run("logout", approving.http, "--json", env=desktop.env)
     assert result.code == 0 and result.json["copies_removed"] == [client.name], result
     assert client.retrieve() is None
-    assert cli.run("token", "--endpoint", approving.http, env=desktop.environment).code == 4
+    assert cli.run("token", "--endpoint", approving.http, env=desktop.env).code == 4
 
 
 def test_export_takes_the_copies_too(cli, desktop, approving, elsewhere, client):
-    token_of(cli.run("token", "--endpoint", approving.http, env=desktop.environment))
-    document = exported(cli, approving, env=desktop.environment)
+    token_of(cli.run("token", "--endpoint", approving.http, env=desktop.env))
+    document = exported(cli, approving, env=desktop.env)
     assert client.retrieve() is None
     assert "adopted_from" not in json.loads(document)["session"]
     assert elsewhere.run("session", "import", input=document).code == 0
@@ -213,7 +214,7 @@ def test_two_holders_of_a_rotating_refresh_token(cli, desktop, start, name):
     client.store(pair)
     until_expired(pair["access_token"])
     for _ in range(2):
-        ours = token_of(cli.run("token", "--endpoint", server.http, env=desktop.environment))
+        ours = token_of(cli.run("token", "--endpoint", server.http, env=desktop.env))
         assert server.accepts(ours)
         held = client.retrieve()
         assert held["access_token"] == ours, "the new pair is theirs too"
@@ -222,7 +223,7 @@ def test_two_holders_of_a_rotating_refresh_token(cli, desktop, start, name):
         assert reply.status_code == 200, reply.text
         client.store({**held, **reply.json()})
         until_expired(reply.json()["access_token"])
-    assert cli.run("logout", server.http, env=desktop.environment).code == 0
+    assert cli.run("logout", server.http, env=desktop.env).code == 0
 
 
 @pytest.mark.parametrize("kind", ["machine", "opaque", "elsewhere", "off"])
@@ -238,14 +239,14 @@ def test_what_is_not_adopted(cli, desktop, person, start, shared_issuer, approvi
         pair = Approved(start(Sandbox, "--auto-approve", ALICE)).login()
     client.store({"refresh_token": None, **pair})
     before = client.retrieve()
-    result = cli.run("token", "--endpoint", approving.http, env={**desktop.environment, **off})
+    result = cli.run("token", "--endpoint", approving.http, env={**desktop.env, **off})
     assert (result.code, result.stdout) == (4, ""), result
     assert client.retrieve() == before
 
 
-def test_a_bus_that_does_not_answer_keeps_nobody_waiting(cli, approving, home):
-    bus = SilentBus(home / "tmp")
-    result = cli.run("token", "--endpoint", approving.http, "--store", "file", env=bus.environment)
+def test_a_bus_that_does_not_answer_keeps_nobody_waiting(cli, approving):
+    bus = BlackHole()
+    result = cli.run("token", "--endpoint", approving.http, "--store", "file", env=bus.env)
     bus.end()
     # The keyring's own deadline is several times as long.
     assert result.code == 4 and result.seconds < 2.5, result
@@ -258,6 +259,6 @@ def test_flytekit_goes_on_with_its_own_login(cli, desktop, start, approving):
     client.store(Approved(approving).login())
     command = [cli.binary, "token", "--endpoint", plane.endpoint, "--insecure"]
     file = config(cli.home / "config.yaml", plane.endpoint, command, insecure=True)
-    result = cli.run_any(flytekit_program(cli.home, file), env=desktop.environment, timeout=90)
+    result = cli.run_any(flytekit_program(cli.home, file), env=desktop.env, timeout=90)
     assert result.stdout.strip() == "projects: flytesnacks", result.stderr
     assert len(plane.gate.tokens) == 1

@@ -4,9 +4,9 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from harness.client_logins import Desktop
 from harness.peers import Sandbox
 from harness.scenes import ALICE, CODE, URL, signed_in_quickly, subject_of, token_of
+from harness.secret_service import SecretService
 
 BOB = "bob@example.org"
 SCOPES = "openid,profile,email,offline_access,all,offline"
@@ -116,11 +116,11 @@ def test_the_account_is_a_hint_to_the_server(cli, person, sandbox, account):
     assert query.get("login_hint") == ([account] if account else None)
 
 
-def test_list_looks_into_every_store(cli, person, start, tmp_path):
+def test_list_looks_into_every_store(cli, person, start):
     """Sessions in three stores; `list` and `logout --all` find them whichever store is configured now."""
-    desktop = Desktop(tmp_path / "desktop")
+    desktop = SecretService()
     try:
-        env = desktop.environment
+        env = desktop.env
         servers = {name: start(Sandbox, "--auto-approve", ALICE) for name in ("file", "encrypted-file", "keyring")}
         for store, server in servers.items():
             options = ["login", server.http, "--store", store]

@@ -106,3 +106,14 @@ def test_ci_is_never_asked(machine):
     )
     assert terminal.wait(30) == 4 and not machine.person.opened
     assert not (machine.cli.home / "state/prompts").exists()
+
+
+def test_always_in_the_background_does_not_stop(machine):
+    """A background job that reads its terminal is stopped, and whoever waits for it hangs: it reads nothing."""
+    command = f"{machine.cli.binary} token --endpoint {machine.server.http} --interactive always"
+    shell = machine.cli.terminal_any(
+        ["/bin/bash", "-mc", f"{command} & child=$!; wait $child; echo ended with $?"],
+        env=machine.person.quick_browser(),
+    )
+    shell.expect("ended with 0", within=30)
+    assert shell.wait(10) == 0

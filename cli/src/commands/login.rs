@@ -120,7 +120,12 @@ pub(crate) async fn run(
             file.display(),
             session.place()
         );
-        if std::io::stdin().is_terminal() || attempt.channel == Channel::ControllingTerminal {
+        let answers = match attempt.channel {
+            Channel::Stdio => std::io::stdin().is_terminal(),
+            Channel::ControllingTerminal => true,
+            Channel::StderrOnly => false,
+        };
+        if answers {
             if !terminal.confirm(&question) {
                 if automatic {
                     session.note_declined();

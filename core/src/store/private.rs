@@ -61,7 +61,7 @@ pub fn create_private_folder(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `store_refused`, `store_read`.
-pub fn check_folder(folder: &Path) -> Result<bool> {
+pub(super) fn check_folder(folder: &Path) -> Result<bool> {
     let metadata = match fs::symlink_metadata(folder) {
         Ok(metadata) => metadata,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),

@@ -1,23 +1,19 @@
-"""A desktop's keyring on a private bus, and logins that the shipped clients keep in it.
+"""Logins that the shipped clients keep in the keyring of a desktop (harness/secret_service.py).
 
-The keyring is gnome-keyring; the items are written and read by the clients' own code (flytekit, flyte), and for
+The items are written and read by the clients' own code (flytekit, flyte), and for
 flytectl by Python's keyring in flytectl's form, which on Linux is the same item.
 """
 
 import base64
 import hashlib
 import json
-import os
-import socket
-import subprocess
-import time
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from harness.cli import VENV, plain_environment
+from harness.cli import VENV
 from harness.issuer import Issuer
+from harness.secret_service import SecretService
 
 # What each client runs on itself: `store SERVICE` with a JSON pair on stdin, `retrieve SERVICE` prints one.
 _FLYTEKIT = """\
@@ -54,88 +50,20 @@ else:
 PROGRAMS = {"flytekit": _FLYTEKIT, "flyte": _FLYTE, "flytectl": _FLYTECTL}
 
 
-class Desktop:
-    """dbus-daemon and an unlocked gnome-keyring in a home of their own; ended by their ids."""
 
-    def __init__(self, folder: Path):
-        folder.mkdir(parents=True)
-        # A socket's path is short: the test's own folder may be too deep.
-        self.address = f"unix:abstract=flyte-auth-e2e-{os.getpid()}-{time.monotonic_ns()}"
-        env = plain_environment(folder)
-        for place in ("run", ".config", "tmp", ".local/share"):
-            (folder / place).mkdir(parents=True, exist_ok=True)
-        (folder / "run").chmod(0o700)
-        env.update(XDG_DATA_HOME=str(folder / ".local/share"), DBUS_SESSION_BUS_ADDRESS=self.address)
-        self._log = (folder / "desktop.log").open("w")
-        self._children = []
-        self._start(["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={self.address}"], env)
-        self._until("the bus", ["dbus-send", "--session", "--dest=org.freedesktop.DBus", "--print-reply", "/",
-                                "org.freedesktop.DBus.GetId"], env)  # fmt: skip
-        keyring = self._start(["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"], env)
-        keyring.stdin.write(b"password")
-        keyring.stdin.close()
-        # The collection is there only after the unlock.
-        self._until("the keyring", ["dbus-send", "--session", "--dest=org.freedesktop.secrets", "--print-reply",
-                                    "/org/freedesktop/secrets/collection/login", "org.freedesktop.DBus.Properties.Get",
-                                    "string:org.freedesktop.Secret.Collection", "string:Label"], env)  # fmt: skip
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes a program use it."""
-        return {
-            "DBUS_SESSION_BUS_ADDRESS": self.address,
-            "PYTHON_KEYRING_BACKEND": "keyring.backends.SecretService.Keyring",
-        }
-
-    def _start(self, argv, env):
-        child = subprocess.Popen(
-            argv, env=env, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
-        )
-        self._children.append(child)
-        return child
-
-    def _until(self, what, argv, env, within=30):
-        until = time.monotonic() + within
-        while subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
-            if time.monotonic() > until:
-                self.end()
-                raise AssertionError(f"{what} did not come up")
-            time.sleep(0.05)
-
-    def end(self):
-        for child in reversed(self._children):
-            child.kill()
-            child.wait()
-            child.stdin.close()
-        self._log.close()
-
-
-class SilentBus:
-    """A session bus that takes connections and never says a word."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "bus"
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(self.path))
-        self._socket.listen(64)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={self.path}"}
-
-    def end(self):
-        self._socket.close()
+# The null backend of the plain environment keeps nothing.
+BACKEND = {"PYTHON_KEYRING_BACKEND": "keyring.backends.SecretService.Keyring"}
 
 
 class ClientLogin:
     """One client's login for one host, through the client's own code."""
 
-    def __init__(self, name: str, cli, desktop: Desktop, host: str):
+    def __init__(self, name: str, cli, desktop: SecretService, host: str):
         self.name, self._cli, self._desktop, self._host = name, cli, desktop, host
 
     def _run(self, verb: str, input=None):
         argv = [VENV / "python", "-c", PROGRAMS[self.name], verb, self._host]
-        done = self._cli.run_any(argv, env=self._desktop.environment, input=input, timeout=120)
+        done = self._cli.run_any(argv, env={**self._desktop.env, **BACKEND}, input=input, timeout=120)
         assert done.code == 0, done.stderr
         return done
 

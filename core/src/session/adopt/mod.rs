@@ -5,6 +5,7 @@
 //! Those clients ignore our lock. So their item is read again right before each exchange and after `invalid_grant`, and
 //! the new pair is written back to where the old one came from.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
@@ -37,8 +38,10 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Foreign {
     items: Arc<dyn ForeignItems>,
     places: Arc<[ForeignLogin]>,
-    /// The places that hold something, once somebody looked.
-    found: Arc<OnceLock<Vec<ForeignLogin>>>,
+    /// What a glance saw: a keyring that did not answer then is not asked again by this process.
+    seen: Arc<OnceLock<Vec<ForeignLogin>>>,
+    /// A person is there. macOS asks one by itself for items of other programs, and must not where nobody can answer.
+    attended: Arc<AtomicBool>,
 }
 
 impl Foreign {
@@ -48,32 +51,42 @@ impl Foreign {
         let wanted = config.adopt.as_ref().is_none_or(|adopt| adopt.value);
         let kept = !matches!(config.store.value, StoreKind::Memory | StoreKind::None);
         let endpoint = config.endpoint.as_ref().filter(|_| wanted && kept && !source.is_machine())?;
-        Some(Self { items: items?, places: items::places(&endpoint.value).into(), found: Arc::default() })
+        Some(Self {
+            items: items?,
+            places: items::places(&endpoint.value).into(),
+            seen: Arc::default(),
+            attended: Arc::default(),
+        })
     }
 
     /// Looks into every place at once; a keyring that fails or does not answer holds nothing.
-    fn look(&self, patience: Option<Duration>) -> &[ForeignLogin] {
-        self.found.get_or_init(|| {
-            let (sender, answers) = mpsc::channel();
-            for place in self.places.iter().cloned() {
-                let (items, sender) = (Arc::clone(&self.items), sender.clone());
-                std::thread::spawn(move || {
-                    let held = place.read(&*items).unwrap_or_else(|error| {
-                        tracing::debug!(%error, "the keyring cannot be asked for another client's login");
-                        None
-                    });
-                    let _ = sender.send(held.is_some().then_some(place));
+    fn look(&self, patience: Option<Duration>) -> Vec<ForeignLogin> {
+        let (sender, answers) = mpsc::channel();
+        for place in self.places.iter().cloned() {
+            let (items, sender) = (Arc::clone(&self.items), sender.clone());
+            let asking = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
+                let held = place.read(&*items).unwrap_or_else(|error| {
+                    tracing::debug!(%error, "the keyring cannot be asked for another client's login");
+                    None
                 });
+                let _ = sender.send(held.is_some().then_some(place));
+            });
+            if asking.is_err() {
+                tracing::debug!("no thread can be started to look for another client's login");
             }
-            drop(sender);
-            let next = || match patience {
-                Some(patience) => answers.recv_timeout(patience).ok(),
-                None => answers.recv().ok(),
-            };
-            let found: Vec<_> = std::iter::from_fn(next).flatten().collect();
-            // In the order of the places, whoever answered first.
-            self.places.iter().filter(|place| found.contains(place)).cloned().collect()
-        })
+        }
+        drop(sender);
+        let next = || match patience {
+            Some(patience) => answers.recv_timeout(patience).ok(),
+            None => answers.recv().ok(),
+        };
+        let found: Vec<_> = std::iter::from_fn(next).flatten().collect();
+        // In the order of the places, whoever answered first.
+        self.places.iter().filter(|place| found.contains(place)).cloned().collect()
+    }
+
+    fn may_look(&self) -> bool {
+        !cfg!(target_os = "macos") || self.attended.load(Ordering::Relaxed)
     }
 }
 
@@ -198,8 +211,10 @@ fn serves(inner: &Inner, record: &Record) -> bool {
 /// "Not signed in" if there is none; `Network` or `Server` if one was found and could not be refreshed.
 pub(super) async fn adopt(inner: &Arc<Inner>, server: &ServerAuth) -> Result<Record> {
     let not_signed_in = || identity::not_signed_in(&inner.config);
-    let Some(foreign) = inner.foreign.clone() else { return Err(not_signed_in()) };
-    let places = keeping::blocking(inner, move |_| Ok(foreign.look(None).to_vec())).await?;
+    let Some(foreign) = inner.foreign.clone().filter(Foreign::may_look) else { return Err(not_signed_in()) };
+    let places =
+        keeping::blocking(inner, move |_| Ok(foreign.seen.get().cloned().unwrap_or_else(|| foreign.look(None))))
+            .await?;
     let mut best: Option<Candidate> = None;
     for login in places {
         let Some(held) = read(inner, &login).await else { continue };
@@ -338,16 +353,19 @@ impl Session {
     /// Whether another client seems to hold a login for this endpoint: a quick look, for callers that would otherwise
     /// give up at once. It may be none that can be used.
     pub fn may_adopt(&self) -> bool {
-        self.inner.foreign.as_ref().is_some_and(|foreign| !foreign.look(Some(GLANCE)).is_empty())
+        let glance = |foreign: &Foreign| !foreign.seen.get_or_init(|| foreign.look(Some(GLANCE))).is_empty();
+        self.inner.foreign.as_ref().is_some_and(|foreign| foreign.may_look() && glance(foreign))
     }
 
     /// Before a person is asked: whether another client's login serves. Only where nobody is signed in and nobody chose
     /// a way of signing in.
     pub(super) async fn adopt_first(&self, flow: Flow, person: &dyn UserInteraction) -> Option<Record> {
         let inner = &self.inner;
-        if inner.foreign.is_none() || flow != Flow::Auto || keeping::load(inner).await.ok()?.is_some() {
+        let foreign = inner.foreign.as_ref().filter(|_| flow == Flow::Auto)?;
+        if keeping::load(inner).await.ok()?.is_some() {
             return None;
         }
+        foreign.attended.store(true, Ordering::Relaxed);
         if let Err(error) = engine::token(inner).await {
             tracing::debug!(%error, "no login of another client serves");
             return None;
