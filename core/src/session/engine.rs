@@ -88,7 +88,7 @@ pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
     if matches!(inner.source, Source::Static(_) | Source::Passthrough | Source::None) {
         return Ok(None);
     }
-    let Some(record) = inner.store.load(&inner.key)? else { return Ok(None) };
+    let Some(record) = keeping::load_stored(inner)? else { return Ok(None) };
     let now = inner.context.clock.now();
     let Some(refresh_at) = servable(inner, &record, now) else { return Ok(None) };
     let token = publish(inner, &record);

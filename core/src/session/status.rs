@@ -1,6 +1,6 @@
 //! What `status`, `list` and `whoami` tell.
 
-use super::{Session, engine};
+use super::{Session, engine, keeping};
 use crate::clock::Timestamp;
 use crate::discovery::{Discovery, Generation, UserInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,10 +68,7 @@ impl Session {
     /// Kind `Store`.
     pub fn status(&self) -> Result<Status> {
         let inner = &self.inner;
-        let record = match inner.store.load(&inner.key) {
-            Err(error) if error.code() == "store_corrupt" => None,
-            other => other?,
-        };
+        let record = keeping::load_stored(inner)?;
         let discovery = inner.discoverer.cached(&inner.target);
         let server = match &discovery {
             Some(Discovery::Auth(server)) => Some(server.as_ref()),

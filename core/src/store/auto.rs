@@ -21,7 +21,7 @@ use super::keyring::KeyringStore;
 use super::os_keyring::Keyring;
 use super::records::RecordFolder;
 use super::verdict::Verdicts;
-use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, is_of_keyring, readable};
+use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, is_lost, is_of_keyring, readable};
 use crate::config::StoreKind;
 use crate::error::Result;
 
@@ -99,10 +99,18 @@ impl TokenStore for AutoStore {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let Some(place) = self.place(key) else { return Ok(None) };
         match self.at(place).load(key) {
-            Err(error) if matches!(error.code(), "store_key_missing" | "store_other_key") => {
+            Err(error) if is_lost(&error) => {
                 tracing::warn!(%error, "the stored session is ignored");
                 Ok(None)
             }
+            other => other,
+        }
+    }
+
+    fn load_for_login(&self, key: &SessionKey) -> Result<Option<Record>> {
+        match self.load(key) {
+            // The new session goes to a plain file then.
+            Err(error) if is_of_keyring(&error) && self.place(key) != Some(Place::Keyring) => Ok(None),
             other => other,
         }
     }

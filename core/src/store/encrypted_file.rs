@@ -10,7 +10,7 @@ use super::lock::{self, LockFolder};
 use super::os_keyring::Keyring;
 use super::records::{RecordFolder, durability_of};
 use super::wrapping_key::WrappingKey;
-use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, readable};
+use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, is_lost, readable};
 use crate::config::StoreKind;
 use crate::error::Result;
 
@@ -53,6 +53,18 @@ impl TokenStore for EncryptedFileStore {
         let Some(envelope) = self.envelope(key)? else { return Ok(None) };
         let sealing = self.key.of_id(&envelope.key_id)?;
         envelope.open(&sealing, key, &self.place(key)).map(Some)
+    }
+
+    fn load_for_login(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let before = match self.load(key) {
+            Err(error) if is_lost(&error) => None,
+            other => other?,
+        };
+        if before.is_none() {
+            // Made now if need be: not after the person has signed in.
+            self.key.current(None)?;
+        }
+        Ok(before)
     }
 
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()> {

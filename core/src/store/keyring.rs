@@ -9,10 +9,9 @@
 use std::path::Path;
 
 use super::lock::Locks;
-use super::os_keyring::Keyring;
+use super::os_keyring::{Keyring, SERVICE};
 use super::private::Durability;
 use super::records::RecordFolder;
-use super::wrapping_key::SERVICE;
 use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, readable};
 use crate::config::StoreKind;
 use crate::error::Result;
@@ -46,6 +45,15 @@ impl TokenStore for KeyringStore {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let Some(bytes) = self.keyring.read(SERVICE, key.as_str())? else { return Ok(None) };
         Record::from_json(&bytes, PLACE).map(Some)
+    }
+
+    fn load_for_login(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let before = self.load(key)?;
+        if before.is_none() {
+            // "No such item" can also be said by a keyring that is locked.
+            self.keyring.probe()?;
+        }
+        Ok(before)
     }
 
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()> {

@@ -91,6 +91,14 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Kind `Store`: unreadable, foreign, or written by a newer version (code `store_newer`), which is left untouched.
     fn load(&self, key: &SessionKey) -> Result<Option<Record>>;
+    /// As [`TokenStore::load`], for a login that will replace the record: what cannot be read is no obstacle, a store that
+    /// could not keep the new record is.
+    ///
+    /// # Errors
+    /// Kind `Store`.
+    fn load_for_login(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.load(key)
+    }
     /// Saves the record durably: when this returns, a crash keeps it.
     ///
     /// # Errors
@@ -147,6 +155,11 @@ fn readable(
 /// Whether the keyring itself is the trouble: absent, locked, silent.
 fn is_of_keyring(error: &Error) -> bool {
     error.code().starts_with("keyring_")
+}
+
+/// Whether the record's key is gone for good: waiting will not bring it back, a login replaces the record.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.code(), "store_key_missing" | "store_other_key")
 }
 
 /// A store error: names the place and the next step.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::store_error;
+use crate::clock::{Entropy as _, SystemEntropy};
 use crate::error::{Error, Result};
 
 #[cfg(any(target_os = "macos", windows))]
@@ -28,10 +29,12 @@ mod platform;
 #[path = "os_keyring/absent.rs"]
 mod platform;
 
+/// The service of every item of ours.
+pub const SERVICE: &str = "flyte-auth";
 /// How long a keyring may take to answer.
 pub const ANSWER: Duration = Duration::from_secs(3);
 /// How long a person may take to unlock it, where one may be asked.
-pub const UNLOCK: Duration = Duration::from_secs(60);
+pub const UNLOCK: Duration = Duration::from_secs(30);
 /// After no answer, for this long nothing is asked.
 const REST: Duration = Duration::from_secs(10);
 
@@ -49,6 +52,7 @@ enum Request {
 struct Item {
     service: String,
     user: String,
+    #[cfg_attr(any(target_os = "macos", windows), expect(dead_code, reason = "these platforms show service and user"))]
     label: String,
 }
 
@@ -105,9 +109,14 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::read`].
-    pub fn probe(self, service: &str, user: &str, label: &str, secret: &[u8]) -> Result<()> {
-        let request = Request::Probe(Zeroizing::new(secret.to_vec()));
-        self.ask(service, user, Some(label), request).map(drop)
+    pub fn probe(self) -> Result<()> {
+        // A name and a secret of its own for each round trip: two processes must not read each other's.
+        let mut random = [0_u8; 24];
+        SystemEntropy.fill(&mut random);
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let user = format!("probe-{}", hex(&random[..8]));
+        let request = Request::Probe(Zeroizing::new(hex(&random[8..]).into_bytes()));
+        self.ask(SERVICE, &user, Some("flyte-auth: does the keyring work?"), request).map(drop)
     }
 
     fn ask(self, service: &str, user: &str, label: Option<&str>, request: Request) -> Result<Answer> {

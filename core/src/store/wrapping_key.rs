@@ -15,13 +15,11 @@ use zeroize::Zeroizing;
 
 use super::envelope::{KEY_LENGTH, SealingKey};
 use super::lock::{self, LockFolder};
-use super::os_keyring::Keyring;
+use super::os_keyring::{Keyring, SERVICE};
 use super::store_error;
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::error::{Error, Result};
 
-/// The service of every item of ours.
-pub(super) const SERVICE: &str = "flyte-auth";
 /// Says what the rest of the item is. Text: every tool can show and copy it.
 const PREFIX: &str = "flyte-auth-key-1:";
 /// Longer than a keyring takes for reading, writing and reading again.

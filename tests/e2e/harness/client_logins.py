@@ -50,7 +50,6 @@ else:
 PROGRAMS = {"flytekit": _FLYTEKIT, "flyte": _FLYTE, "flytectl": _FLYTECTL}
 
 
-
 # The null backend of the plain environment keeps nothing.
 BACKEND = {"PYTHON_KEYRING_BACKEND": "keyring.backends.SecretService.Keyring"}
 

@@ -27,9 +27,9 @@ mod tests;
 use items::Held;
 pub use items::{ForeignClient, ForeignItems, ForeignLogin, OsKeyring};
 
-/// A keyring that has not answered after this holds no login, where nobody is there to wait: exit 4 comes within a
-/// second (contract, "Called by a client" 2).
-const GLANCE: Duration = Duration::from_millis(250);
+/// A keyring that shows no sign of life within this time holds no login, where nobody is there to wait: exit 4 comes
+/// within a second (contract, "Called by a client" 2).
+const GLANCE: Duration = Duration::from_millis(500);
 /// How long the issuer's key set may take.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -59,30 +59,34 @@ impl Foreign {
         })
     }
 
-    /// Looks into every place at once; a keyring that fails or does not answer holds nothing.
+    /// Looks into every place; a keyring that fails or does not answer holds nothing. With `patience` it must show a
+    /// sign of life within that time: after the first answer the others are waited for.
     fn look(&self, patience: Option<Duration>) -> Vec<ForeignLogin> {
         let (sender, answers) = mpsc::channel();
-        for place in self.places.iter().cloned() {
-            let (items, sender) = (Arc::clone(&self.items), sender.clone());
-            let asking = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
-                let held = place.read(&*items).unwrap_or_else(|error| {
+        let (items, places) = (Arc::clone(&self.items), Arc::clone(&self.places));
+        // One after the other: the first answer comes soonest so.
+        let asking = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
+            for place in &*places {
+                let held = place.read(&*items);
+                // One failure (no keyring, a locked one, no answer) is all of them.
+                let failed = held.as_ref().is_err_and(|error| {
                     tracing::debug!(%error, "the keyring cannot be asked for another client's login");
-                    None
+                    true
                 });
-                let _ = sender.send(held.is_some().then_some(place));
-            });
-            if asking.is_err() {
-                tracing::debug!("no thread can be started to look for another client's login");
+                let found = held.ok().flatten().is_some().then(|| place.clone());
+                if sender.send(found).is_err() || failed {
+                    break;
+                }
             }
+        });
+        if asking.is_err() {
+            return Vec::new();
         }
-        drop(sender);
-        let next = || match patience {
+        let first = match patience {
             Some(patience) => answers.recv_timeout(patience).ok(),
             None => answers.recv().ok(),
         };
-        let found: Vec<_> = std::iter::from_fn(next).flatten().collect();
-        // In the order of the places, whoever answered first.
-        self.places.iter().filter(|place| found.contains(place)).cloned().collect()
+        first.into_iter().chain(answers.iter()).flatten().collect()
     }
 
     fn may_look(&self) -> bool {
