@@ -121,6 +121,14 @@ Pass it through a pipe: in $(…) the token would show up in the process list.
     Whoami,
     /// End the session on this machine; --revoke ends it at the server too.
     Logout(LogoutArgs),
+    /// Move a session to another machine.
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  flyte-auth session export --endpoint flyte.example.org | ssh HOST flyte-auth session import"
+    )]
+    Session(SessionCommand),
     /// Look into the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -223,6 +231,18 @@ pub(crate) struct LogoutArgs {
     /// Every session on this machine (their tokens stay valid at the servers until they expire).
     #[arg(long, conflicts_with_all = ["target", "revoke"])]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// Write the session to stdout (a pipe or a file) and remove it from this machine.
+    Export,
+    /// Read a session from stdin; what is not configured here is taken from it.
+    Import {
+        /// Replace a session that is here already.
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]

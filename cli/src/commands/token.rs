@@ -149,7 +149,8 @@ const UNATTENDED_PATIENCE: Duration = Duration::from_millis(800);
 fn nobody_can_help(session: &Session) -> Result<bool> {
     Ok(!session.source().is_machine()
         && prompt::channel_for_client(session).is_err()
-        && session.store().load(session.key()).is_ok_and(|record| record.is_none()))
+        && session.store().load(session.key()).is_ok_and(|record| record.is_none())
+        && !session.may_adopt())
 }
 
 /// Nobody is signed in: asks the person, where there is one (contract, "Called by a client" 1 and 2).
@@ -169,7 +170,6 @@ async fn ask(
             return Err(error);
         }
     };
-    prompt::refuse_while_cooling_down(session)?;
     let words = format!("{} needs a login to {}", parent.name, session.place());
     let attempt = login::Attempt {
         flow: Flow::Auto,
@@ -178,13 +178,7 @@ async fn ask(
         channel,
         instead_of: Some(known),
     };
-    let outcome = login::run(session, global, attempt, Some(&words)).await;
-    if let Err(error) = &outcome
-        && error.kind() == ErrorKind::Cancelled
-    {
-        prompt::cool_down(session);
-    }
-    outcome?;
+    login::run(session, global, attempt, Some(&words)).await?;
     session.token().await
 }
 

@@ -136,8 +136,22 @@ pub(super) fn sync_folder(folder: &Path) {
 /// # Errors
 /// `store_refused` for symbolic links, foreign owners and what is no plain file; `store_read` otherwise.
 pub fn open_private(path: &Path) -> Result<Option<File>> {
+    open_checked(OpenOptions::new().read(true), path)
+}
+
+/// Opens a file, new or of the kind that [`open_private`] opens, to write at its end.
+///
+/// # Errors
+/// As [`open_private`].
+pub fn append_private(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true);
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    open_checked(&mut options, path)?.ok_or_else(|| refused(path, "its folder is gone"))
+}
+
+fn open_checked(options: &mut OpenOptions, path: &Path) -> Result<Option<File>> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
