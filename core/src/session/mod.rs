@@ -43,6 +43,7 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
+pub use ending::LogoutOutcome;
 pub use identity::Source;
 pub use token::Token;
 
