@@ -11,3 +11,6 @@ pub mod reqwest;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ impl Scope {
         Self { place: session.place().to_owned(), endpoints: endpoint.into_iter().collect() }
     }
 
-    pub(super) fn and(&self, endpoint: Endpoint) -> Self {
+    pub(in crate::integration) fn and(&self, endpoint: Endpoint) -> Self {
         let mut scope = self.clone();
         scope.endpoints.push(endpoint);
         scope
