@@ -1,5 +1,8 @@
 //! The integrations, on sessions whose tokens are scripted, against services in memory and servers on loopback.
-#![cfg_attr(not(feature = "tower"), allow(dead_code, unused_imports, clippy::allow_attributes, reason = "helpers of features"))]
+#![cfg_attr(
+    not(feature = "tower"),
+    allow(dead_code, unused_imports, clippy::allow_attributes, reason = "helpers of features")
+)]
 
 use std::sync::Arc;
 
@@ -15,10 +18,10 @@ mod blocking;
 mod grpc;
 #[cfg(feature = "tonic")]
 mod grpc_peer;
-#[cfg(feature = "reqwest")]
-mod http;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(feature = "reqwest")]
+mod plain_http;
 #[cfg(feature = "tower")]
 mod scope;
 

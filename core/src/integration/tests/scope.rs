@@ -64,7 +64,8 @@ fn an_issuer_alone_is_no_place_for_tokens() {
 #[test]
 fn what_is_refused_is_named_without_its_password() {
     let scope = Scope::new(&session("dns:///flyte.example", &[]));
-    let error = scope.check(&Uri::from_static("https://a:canary@evil.example/x?canary"), &HeaderMap::new()).unwrap_err();
+    let error =
+        scope.check(&Uri::from_static("https://a:canary@evil.example/x?canary"), &HeaderMap::new()).unwrap_err();
     assert!(!error.to_string().contains("canary"), "{error}");
     let error = scope.check(&Uri::from_static("https://evil.example/x?canary"), &HeaderMap::new()).unwrap_err();
     assert!(error.to_string().contains("evil.example") && !error.to_string().contains("canary"), "{error}");

@@ -60,19 +60,23 @@ where
         return Ok(response.map(AuthBody::passed_on));
     }
     let form = Form::of(&response);
-    let watch = Watch::new(shared.session.clone(), token.clone(), again.map(|again| {
-        later(async move {
-            let Some(token) = another(&shared.session, &token).await? else { return Ok(Outcome::AsItWas) };
-            let response = again.send(&mut inner, &token).await?;
-            Ok(if Form::of(&response) != form {
-                Outcome::AsItWas
-            } else if response.headers().contains_key(GRPC_STATUS) {
-                Outcome::Trailers(trailers_of(response))
-            } else {
-                Outcome::Body(response.into_body())
+    let watch = Watch::new(
+        shared.session.clone(),
+        token.clone(),
+        again.map(|again| {
+            later(async move {
+                let Some(token) = another(&shared.session, &token).await? else { return Ok(Outcome::AsItWas) };
+                let response = again.send(&mut inner, &token).await?;
+                Ok(if Form::of(&response) != form {
+                    Outcome::AsItWas
+                } else if response.headers().contains_key(GRPC_STATUS) {
+                    Outcome::Trailers(trailers_of(response))
+                } else {
+                    Outcome::Body(response.into_body())
+                })
             })
-        })
-    }));
+        }),
+    );
     Ok(response.map(|body| AuthBody::watched(body, watch)))
 }
 
@@ -139,7 +143,8 @@ pub(super) fn is_rejected_by(trailers: &HeaderMap) -> bool {
 }
 
 fn trailers_may_tell<R>(response: &Response<R>) -> bool {
-    let is_grpc = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     is_grpc && !response.headers().contains_key(GRPC_STATUS)
 }
 

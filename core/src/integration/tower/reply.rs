@@ -114,7 +114,9 @@ where
                     let replay = watch.replay.get_mut().take();
                     *this.watch = None;
                     match replay {
-                        Some(replay) => *this.replaying = Some(Replaying { replay: SyncWrapper::new(replay), trailers }),
+                        Some(replay) => {
+                            *this.replaying = Some(Replaying { replay: SyncWrapper::new(replay), trailers })
+                        }
                         None => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                     }
                 }
