@@ -52,6 +52,7 @@ mod tests;
 use trouble::Troubles;
 
 pub(crate) use asking::Asked;
+pub use ending::LogoutOutcome;
 pub use identity::Source;
 pub use refresh::under_way;
 pub use token::Token;
