@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::{Url, form_urlencoded};
@@ -70,8 +71,10 @@ pub async fn visit(visit: &Visit, variables: &Variables) -> Verdict {
 fn judge(page: &str, visit: &Visit, variables: &Variables) -> Verdict {
     let (head, body) = page.split_once("\r\n\r\n").unwrap_or((page, ""));
     let status: u16 = head.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
-    let wanted = visit.status.unwrap_or(200);
-    if status != wanted {
+    let wanted = visit.status.as_ref().map_or(Some(200), Value::as_u64);
+    // `"any"` is no number.
+    if wanted.is_some_and(|wanted| wanted != u64::from(status)) {
+        let wanted = wanted.unwrap_or_default();
         return Err(format!("the page at the redirect_uri has status {status}, not {wanted}"));
     }
     let head = head.to_ascii_lowercase();

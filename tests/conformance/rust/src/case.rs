@@ -310,7 +310,7 @@ pub struct Visit {
     pub form: Option<BTreeMap<String, String>>,
     pub path: Option<String>,
     pub host: Option<String>,
-    pub status: Option<u16>,
+    pub status: Option<Value>,
     pub page_lacks: Vec<String>,
 }
 
