@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::Verdict;
 use crate::case::Case;
 use crate::crypto::Tls;
@@ -106,6 +109,7 @@ async fn run_to_the_end(case: &Case, command: &[String], tls: &Tls) -> Verdict {
     variables.set("ca_cert", ca_cert.display().to_string());
     let bound = peer::bind(&case.hosts, &mut variables).await?;
 
+    variables.set("api_key", STANDARD.encode(variables.text("{{flyte}}:machine:key-secret:with:colons:acme")?));
     for (name, text) in &case.files {
         write(&folder, &variables.text(name)?, &variables.text(text)?)?;
     }

@@ -14,6 +14,7 @@
 //! | `{"basic_raw": "id:secret"}` | HTTP Basic, as it is on the wire once base64 is off |
 //! | `{"from_now": SECONDS}` | an RFC 3339 time so far from now, as precisely as the case ran |
 //! | `{"list": ["a", "b"]}` | a list of these, in any order |
+//! | `{"verifier_of": "challenge"}` | the PKCE verifier of that S256 challenge |
 
 use base64::Engine as _;
 use flyte_auth::Timestamp;
@@ -21,10 +22,12 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::Verdict;
+use crate::crypto::s256;
 use crate::template::Variables;
 
 /// Names of matchers that are objects.
-const NAMES: [&str; 10] = ["any", "save", "words", "one_of", "not", "has", "basic", "basic_raw", "from_now", "list"];
+const NAMES: [&str; 11] =
+    ["any", "save", "words", "one_of", "not", "has", "basic", "basic_raw", "from_now", "list", "verifier_of"];
 
 /// When a value was made, at the earliest and at the latest.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +128,7 @@ impl Matching<'_> {
                 });
                 parts.is_some_and(|parts| parts == wanted)
             }
+            "verifier_of" => s256(text) == self.variables.text(argument.as_str().unwrap_or_default())?,
             "basic_raw" => basic(text).as_deref() == argument.as_str(),
             "from_now" => return self.from_now(what, argument.as_i64().unwrap_or_default(), text),
             _ => return Err(format!("no matcher is called {name}")),
@@ -191,6 +195,7 @@ mod tests {
             (json!({"basic": ["a:b", "c d"]}), json!(basic), json!("Basic YTpi")),
             (json!({"basic_raw": "a%3Ab:c+d"}), json!(basic), json!("Basic YTpi")),
             (json!({"from_now": 60}), json!("1970-01-01T00:17:40Z"), json!("1970-01-01T00:18:40Z")),
+            (json!({"verifier_of": s256("v")}), json!("v"), json!("w")),
             (json!({"list": ["a", "b"]}), json!(["b", "a"]), json!(["a"])),
             (json!({"a": 1}), json!({"a": 1, "b": 2}), json!({"b": 2})),
             (json!({}), json!({}), json!({"b": 2})),

@@ -114,7 +114,9 @@ impl Planned {
     /// The new refresh token in it, if there is one.
     pub fn refresh_token(&self) -> Option<String> {
         let document: Value = serde_json::from_slice(&self.body).ok()?;
-        self.status.is_success().then(|| document.get("refresh_token")?.as_str().map(str::to_owned))?
+        let token = document.get("refresh_token")?.as_str()?;
+        // An empty one is none (issue 3): it replaces nothing.
+        (self.status.is_success() && !token.is_empty()).then(|| token.to_owned())
     }
 }
 
