@@ -191,6 +191,9 @@ pub(crate) struct OneShotArgs {
     /// A token that should be refreshed still serves if it lives at least this long and the refresh fails.
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_MIN_TTL)]
     pub(crate) min_ttl: u64,
+    /// What this command starts to refresh behind a token that still serves.
+    #[arg(long, hide = true)]
+    pub(crate) refresh_only: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

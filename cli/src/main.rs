@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod args;
+mod background;
 mod browser;
 mod caller;
 mod commands;

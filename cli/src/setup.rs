@@ -138,11 +138,38 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
             code = interrupts.first() => Err(code),
         }
     });
-    // A refresh that nobody waits for any more must not keep a process that has its token.
+    // A session must not be lost to our end: what is on its way to the store arrives first.
+    let interrupted = done.is_err();
+    runtime.block_on(let_refreshes_end(interrupted));
+    // Anything else that nobody waits for any more must not keep a process that has its token.
     runtime.shutdown_timeout(Duration::from_millis(50));
     match done {
         Ok(done) => done,
         Err(code) => std::process::exit(code),
+    }
+}
+
+/// How long the end of this process waits for a refresh that could otherwise lose the session; a request's own deadline
+/// is shorter.
+const LONGEST_END: Duration = Duration::from_secs(20);
+
+/// Waits for refreshes whose answer would be lost; a second interrupt ends the wait.
+async fn let_refreshes_end(interrupted: bool) {
+    if session::under_way() == 0 {
+        return;
+    }
+    if interrupted {
+        output::talk("flyte-auth: saving a refresh that is under way; once more ends at once");
+    }
+    let ended = async {
+        while session::under_way() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let interrupts = Interrupts::catch();
+    tokio::select! {
+        _ = tokio::time::timeout(LONGEST_END, ended) => {}
+        _ = interrupts.first() => {}
     }
 }
 

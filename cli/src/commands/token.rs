@@ -6,23 +6,29 @@ use std::time::Duration;
 use flyte_auth::clock::SystemClock;
 use flyte_auth::interaction::Flow;
 use flyte_auth::session::suspicion::Ledger;
-use flyte_auth::session::{Session, Token, TokenOptions};
+use flyte_auth::session::{Session, Stored, Token, TokenOptions};
 use flyte_auth::{ErrorKind, Result};
 use serde_json::json;
 
 use super::login;
 use crate::args::{Global, OneShotArgs, TokenArgs, TokenFormat};
 use crate::caller::{self, Parent};
-use crate::{output, prompt, setup};
+use crate::{background, output, prompt, setup};
 
 pub(crate) fn token(global: &Global, args: &TokenArgs, as_json: bool) -> Result<ExitCode> {
     let format = if as_json && args.format == TokenFormat::Raw { TokenFormat::Json } else { args.format };
     let session = setup::pinned_session(global)?;
+    if args.one_shot.refresh_only {
+        return refresh_only(&session);
+    }
     Ok(print(&session, obtain(&session, global, &args.one_shot)?, |token| render(token, format)))
 }
 
 pub(crate) fn header(global: &Global, args: &OneShotArgs) -> Result<ExitCode> {
     let session = setup::pinned_session(global)?;
+    if args.refresh_only {
+        return refresh_only(&session);
+    }
     Ok(print(&session, obtain(&session, global, args)?, |token| {
         format!("{}: {}\n", token.header_name(), token.header_value())
     }))
@@ -62,12 +68,35 @@ fn render(token: &Token, format: TokenFormat) -> String {
     }
 }
 
+/// What `background::refresh` starts: refreshes a token that is due, and says nothing.
+fn refresh_only(session: &Session) -> Result<ExitCode> {
+    let options = TokenOptions { patience: Duration::MAX, ..TokenOptions::default() };
+    setup::block_on(session.token_once(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stored token, refreshed if that is due and quick.
+fn from_store(session: &Session, min_ttl: Duration, ledger: &Followed) -> Result<Option<Token>> {
+    let (token, due) = match session.stored()? {
+        None => return Ok(None),
+        Some(Stored::Fresh(token)) => (token, false),
+        Some(Stored::Due(token)) => (token, true),
+    };
+    let outlives = |token: &Token| token.expires_at().is_none_or(|at| at >= SystemClock::read().plus(min_ttl));
+    if ledger.suspects(&token) || (due && !outlives(&token)) || (due && !background::refresh()) {
+        return Ok(None);
+    }
+    Ok(Some(match session.stored()? {
+        Some(Stored::Fresh(newer)) if due => newer,
+        _ => token,
+    }))
+}
+
 fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Option<Token>> {
     let parent = caller::parent();
     let mut ledger = Followed::open(session, &parent);
     if !args.force_refresh
-        && let Some(token) = session.stored()?
-        && !ledger.suspects(&token)
+        && let Some(token) = from_store(session, Duration::from_secs(args.min_ttl), &ledger)?
     {
         ledger.served(&token);
         return Ok(Some(token));
@@ -121,6 +150,7 @@ async fn ask(session: &Session, global: &Global, parent: &Parent, error: flyte_a
         Ok(channel) => channel,
         Err(reason) => {
             tracing::info!(reason, "nobody is asked");
+            let error = session.login_under_way().await?.unwrap_or(error);
             crate::terminal::say_on_controlling_terminal(&format!("flyte-auth: {error}"));
             return Err(error);
         }

@@ -1,6 +1,6 @@
 //! Logout: the local copy first, then the server.
 
-use super::{Session, engine};
+use super::{Session, keeping, locked};
 use crate::credential::failure;
 use crate::discovery::{Discovery, Target};
 use crate::error::Result;
@@ -26,12 +26,13 @@ impl Session {
     /// Kind `Store` if the local copy cannot be removed.
     pub async fn logout(&self, revoke: bool) -> Result<LogoutOutcome> {
         let inner = &self.inner;
-        let lock = engine::lock(inner, LockKind::Refresh, std::time::Duration::from_secs(10)).await?;
-        let record = engine::load(inner).await.ok().flatten();
-        let was_signed_in = engine::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
+        let lock = keeping::lock(inner, LockKind::Refresh, std::time::Duration::from_secs(10)).await?;
+        let record = keeping::load(inner).await.ok().flatten();
+        let was_signed_in = keeping::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
+        inner.troubles.forget();
         drop(lock);
         inner.current.store(None);
-        *inner.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *locked(&inner.unsaved) = None;
         let revocation = match record {
             Some(record) if revoke => Some(self.revoke(&record).await),
             _ => None,

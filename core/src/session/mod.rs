@@ -14,11 +14,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
 
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use crate::config::{Config, StoreKind};
@@ -29,22 +28,50 @@ use crate::store::file::FileStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
+use crate::transport::dated::{Dated, Skew};
 
+mod asking;
 pub mod cooldown;
 mod ending;
 mod engine;
 pub mod identity;
+mod keeping;
 pub mod login;
 mod open;
+mod refresh;
+mod static_token;
 pub mod status;
 pub mod suspicion;
 pub mod token;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
+use trouble::Troubles;
+
+pub(crate) use asking::Asked;
 pub use identity::Source;
+pub use refresh::under_way;
 pub use token::Token;
+
+/// What the store had at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// Needs no refresh yet.
+    Fresh(Token),
+    /// Valid, due for a refresh, and it can be refreshed.
+    Due(Token),
+}
+
+impl Stored {
+    /// The token, due or not.
+    pub fn token(&self) -> &Token {
+        match self {
+            Self::Fresh(token) | Self::Due(token) => token,
+        }
+    }
+}
 
 /// How a one-shot caller wants its token.
 #[derive(Debug, Clone, Copy)]
@@ -90,11 +117,22 @@ pub(crate) struct Inner {
     /// 0 to 1, drawn once.
     jitter: f64,
     current: ArcSwapOption<Current>,
-    flight: Mutex<Option<engine::Flight>>,
+    /// With the count of forks when it was started.
+    flight: Mutex<Option<(u64, engine::Flight)>>,
     /// Not before this time (milliseconds) is a failed background refresh tried again.
     background_after: AtomicI64,
     /// A record that could not be saved: it must not be lost while this process lives.
     unsaved: Mutex<Option<Record>>,
+    /// Rejections that are not written down yet: generation, and age of its token.
+    rejected: Mutex<Vec<(u64, Duration)>>,
+    troubles: Troubles,
+    /// How far the clock of the server that answered last is ahead.
+    skew: Skew,
+}
+
+/// What these hold is replaced as a whole: a panic elsewhere leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `token()` answers from memory.
@@ -103,6 +141,7 @@ struct Current {
     token: Option<Token>,
     /// From here on it is refreshed; `None` only for a static token, which cannot be.
     refresh_at: Option<Timestamp>,
+    obtained_at: Timestamp,
 }
 
 /// Makes a [`Session`]. Everything but the configuration has a default.
@@ -162,12 +201,18 @@ impl SessionBuilder {
             (None, Some(endpoint)) => Target::Endpoint(endpoint.value.clone()),
             (None, None) => return Err(Error::internal("a session without a place")),
         };
+        let dated = Dated::new(transport, Arc::clone(&self.clock));
+        let skew = dated.skew();
+        let transport: Arc<dyn HttpTransport> = Arc::new(dated);
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
         let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {
             inner: Arc::new(Inner {
+                troubles: Troubles::new(self.state.as_deref(), &key),
+                skew,
+                rejected: Mutex::default(),
                 place,
                 source,
                 key,
@@ -204,8 +249,11 @@ impl Session {
     pub fn fresh(&self) -> Option<Token> {
         let current = self.inner.current.load();
         let current = current.as_deref()?;
-        if current.refresh_at.is_some_and(|at| self.inner.context.clock.now() >= at) {
-            return None;
+        if let Some(refresh_at) = current.refresh_at {
+            let now = self.inner.context.clock.now();
+            if now >= refresh_at || now.plus(token::CLOCK_SET_BACK) < current.obtained_at {
+                return None;
+            }
         }
         current.token.clone()
     }
@@ -238,12 +286,12 @@ impl Session {
         engine::invalidate(&self.inner, token);
     }
 
-    /// The stored token, if it needs no refresh yet: reads the store, never the network, needs no runtime. For one-shot
-    /// processes before anything else.
+    /// The stored token, if it is valid and, where it is due for a refresh, can be refreshed: reads the store, never the
+    /// network, needs no runtime. For one-shot processes before anything else.
     ///
     /// # Errors
     /// Kind `Store`.
-    pub fn stored(&self) -> Result<Option<Token>> {
+    pub fn stored(&self) -> Result<Option<Stored>> {
         engine::stored(&self.inner)
     }
 

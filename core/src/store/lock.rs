@@ -79,6 +79,15 @@ fn options() -> OpenOptions {
     options
 }
 
+/// A lock's holder, for a message: `pid 12 (python3)`, or the number alone where the system does not name it.
+pub fn describe_holder(pid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    match name.trim() {
+        "" => format!("pid {pid}"),
+        name => format!("pid {pid} ({name})"),
+    }
+}
+
 /// Where the locks of a state folder are.
 pub fn in_state(state: &Path) -> LockFolder {
     LockFolder::new(state.join("sessions"))

@@ -2,31 +2,24 @@
 
 use std::time::Duration;
 
-use super::engine::{self, Asked};
-use super::{Session, Source, identity};
+use super::{Asked, Session, Source, engine, keeping};
 use crate::clock::Timestamp;
-use crate::credential::TokenSet;
-use crate::credential::authorization_code::{
-    self, BeginAuthorizationCode, Listen, LoopbackPort, PendingAuthorizationCode,
-};
-use crate::credential::device::{self, BeginDevice, PendingDevice, PkceOnDevice};
-use crate::discovery::{Discovery, ServerAuth, Target};
+use crate::credential::authorization_code::PendingAuthorizationCode;
+use crate::credential::device::PendingDevice;
+use crate::discovery::ServerAuth;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interaction::ladder::{self, Offered, Step};
 use crate::interaction::surroundings::Surroundings;
 use crate::interaction::{Flow, LoginEvent, UserInteraction};
-use crate::protocol::metadata::DEFAULT_REDIRECT_URI;
 use crate::store::record::TokenOrigin;
-use crate::store::{LockGuard, LockKind, Record};
-use crate::verify::id_token::{self, Expectations};
-use crate::verify::jwks::KeySet;
+use crate::store::{LockGuard, Record};
+
+mod keep;
+mod prepare;
+mod turn;
 
 /// From the first prompt to the last chance.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-/// Between two looks at a login that another process has under way.
-const LOGIN_LOCK_POLL: Duration = Duration::from_millis(250);
-/// How long the issuer's own metadata may take: a login goes on without it.
-const ISSUER_METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to sign in.
 #[derive(Debug, Clone)]
@@ -187,14 +180,6 @@ fn too_late(place: &str) -> Error {
         .with_next("Try again; --timeout gives more time")
 }
 
-/// What a login needs to know before its first step.
-struct Prepared {
-    server: ServerAuth,
-    client_id: String,
-    asked: Asked,
-    iss_required: bool,
-}
-
 impl Session {
     /// Starts a login and gives what the person needs; `finish` ends it. `Auto` takes the first step of the ladder.
     /// `Ok(None)`: the endpoint has no auth.
@@ -211,7 +196,7 @@ impl Session {
             options.no_browser,
         );
         let step = plan.steps.first().map_or(Step::Paste, |planned| planned.step);
-        self.begin_step(&prepared, step, options.timeout, lock).await.map(Some)
+        self.begin_step(&prepared, step, options.timeout, Some(lock)).await.map(Some)
     }
 
     /// Signs a person in: takes the ladder's steps until one ends the login, shows each to `person`, saves the session.
@@ -229,10 +214,10 @@ impl Session {
     async fn login_within(&self, options: &LoginOptions, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Some(prepared) = self.prepare().await? else { return Ok(LoginOutcome::NO_AUTH) };
         let deadline = self.inner.context.clock.now().plus(options.timeout);
-        let before = engine::load(&self.inner).await?;
+        let before = keeping::load(&self.inner).await?;
         let mut lock = Some(match self.wait_for_login_lock(person, deadline).await? {
             (lock, false) => lock,
-            (lock, true) => match engine::load(&self.inner).await? {
+            (lock, true) => match keeping::load(&self.inner).await? {
                 // Somebody else's login is ours too.
                 Some(record) if before.as_ref().is_none_or(|old| record.generation > old.generation) => {
                     engine::publish(&self.inner, &record);
@@ -280,152 +265,6 @@ impl Session {
             _ => asked,
         }
     }
-
-    async fn prepare(&self) -> Result<Option<Prepared>> {
-        let inner = &self.inner;
-        if inner.source.is_machine() {
-            return Err(Error::config(
-                "no_person",
-                "auth_type",
-                format!("{} needs no login: its tokens come from {}", inner.place, inner.source.name()),
-            )
-            .with_next("Run: flyte-auth token"));
-        }
-        // What was remembered may be hours old; a person who signs in wants what holds now.
-        inner.discoverer.forget(&inner.target);
-        let mut server = match inner.discoverer.discover(&inner.target).await? {
-            Discovery::NoAuth { .. } => return Ok(None),
-            Discovery::Auth(server) => *server,
-        };
-        // Flyte's messages leave out what a safe login needs: the `iss` announcement (RFC 9207), revocation, often the
-        // key set. The issuer's own document has it; a login goes on without, a wrong issuer in it is ignored there.
-        let mut iss_required = server.metadata.authorization_response_iss_parameter_supported;
-        if !matches!(inner.target, Target::Issuer(_))
-            && let Some(issuer) = server.metadata.issuer.clone()
-        {
-            match tokio::time::timeout(ISSUER_METADATA_TIMEOUT, inner.discoverer.issuer_metadata(&issuer)).await {
-                Ok(Ok(own)) => {
-                    iss_required |= own.authorization_response_iss_parameter_supported;
-                    let mine = &mut server.metadata;
-                    mine.jwks_uri = mine.jwks_uri.take().or(own.jwks_uri);
-                    mine.device_authorization_endpoint =
-                        mine.device_authorization_endpoint.take().or(own.device_authorization_endpoint);
-                    if mine.scopes_supported.is_empty() {
-                        mine.scopes_supported = own.scopes_supported;
-                    }
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "the issuer has no metadata of its own"),
-                Err(_) => tracing::debug!(issuer, "the issuer's own metadata took too long"),
-            }
-        }
-        let client_id = inner.client_id(&server)?;
-        let asked = inner.asked(&server, true);
-        Ok(Some(Prepared { server, client_id, asked, iss_required }))
-    }
-
-    async fn begin_step(
-        &self,
-        prepared: &Prepared,
-        step: Step,
-        timeout: Duration,
-        lock: Option<Box<dyn LockGuard>>,
-    ) -> Result<PendingLogin> {
-        let inner = &self.inner;
-        let metadata = &prepared.server.metadata;
-        let client = inner.presented_client(&prepared.client_id, &prepared.server, None).await?;
-        let token_endpoint = inner.token_endpoint(&prepared.server)?;
-        let missing = |what: &str| {
-            Error::new(
-                ErrorKind::Server,
-                "metadata_incomplete",
-                format!("the authorization server of {} names no {what}", inner.place),
-            )
-            .with_endpoint(inner.place.clone())
-            .with_next("Ask the administrator, or choose another --flow")
-        };
-        let pending = if step == Step::Device {
-            let endpoint = metadata
-                .device_authorization_endpoint
-                .clone()
-                .ok_or_else(|| missing("device_authorization_endpoint"))?;
-            let begin = BeginDevice {
-                client: &client,
-                device_authorization_endpoint: &endpoint,
-                token_endpoint: &token_endpoint,
-                parameters: prepared.asked.parameters(),
-                pkce: PkceOnDevice::IfDemanded,
-                deadline: timeout,
-            };
-            Pending::Device(device::begin(&inner.context, begin).await?)
-        } else {
-            let endpoint = metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
-            let begin = BeginAuthorizationCode {
-                client: &client,
-                redirect_uri: prepared.redirect_uri(),
-                port: LoopbackPort::AsRegistered,
-                authorization_endpoint: &endpoint,
-                token_endpoint: &token_endpoint,
-                issuer: metadata.issuer.as_deref(),
-                iss_required: prepared.iss_required,
-                parameters: prepared.asked.parameters(),
-                deadline: timeout,
-                // In paste mode a busy port is no obstacle.
-                listen: if step == Step::Browser { Listen::Required } else { Listen::IfPossible },
-            };
-            Pending::Code(authorization_code::begin(&inner.context, begin).await?)
-        };
-        Ok(PendingLogin {
-            session: self.clone(),
-            server: prepared.server.clone(),
-            asked: prepared.asked.clone(),
-            pending,
-            _lock: lock,
-        })
-    }
-
-    async fn try_login_lock(&self) -> Result<Option<Box<dyn LockGuard>>> {
-        let taken = engine::blocking(&self.inner, |inner| inner.store.try_lock(&inner.key, LockKind::Login)).await?;
-        match taken {
-            Ok(lock) => Ok(Some(lock)),
-            Err(holder) => Err(identity::not_signed_in(&self.inner.config)
-                .with_next(format!("A login is under way{}; finish it, or end it and try again", by_pid(holder)))),
-        }
-    }
-
-    /// Takes the login lock; whether we had to wait for it.
-    async fn wait_for_login_lock(
-        &self,
-        person: &dyn UserInteraction,
-        deadline: Timestamp,
-    ) -> Result<(Box<dyn LockGuard>, bool)> {
-        let clock = &self.inner.context.clock;
-        let mut waited = false;
-        loop {
-            match engine::blocking(&self.inner, |inner| inner.store.try_lock(&inner.key, LockKind::Login)).await? {
-                Ok(lock) => return Ok((lock, waited)),
-                Err(holder) if !waited => {
-                    waited = true;
-                    let why = format!("A login to {} is under way{}; waiting for it", self.inner.place, by_pid(holder));
-                    person.show(LoginEvent::Explain(why));
-                }
-                Err(_) => {
-                    let remaining = deadline.since(clock.now());
-                    person.show(LoginEvent::Waiting { what: "the other login", remaining });
-                }
-            }
-            clock.sleep(LOGIN_LOCK_POLL).await;
-        }
-    }
-}
-
-fn by_pid(holder: Option<u32>) -> String {
-    holder.map_or_else(String::new, |pid| format!(" in pid {pid}"))
-}
-
-impl Prepared {
-    fn redirect_uri(&self) -> &str {
-        self.server.public_client.redirect_uri.as_deref().unwrap_or(DEFAULT_REDIRECT_URI)
-    }
 }
 
 /// Shows a step's prompt. An error means that this step cannot be taken here.
@@ -457,58 +296,5 @@ fn show_step(pending: &PendingLogin, step: Step, options: &LoginOptions, person:
             person.show(LoginEvent::Url { url, opened, ssh_hint, paste: true });
             Ok(())
         }
-    }
-}
-
-impl Session {
-    /// Checks an ID token, if one came, and makes the tokens the session.
-    async fn keep(
-        &self,
-        server: &ServerAuth,
-        asked: &Asked,
-        tokens: TokenSet,
-        nonce: Option<&str>,
-        origin: TokenOrigin,
-    ) -> Result<LoginOutcome> {
-        let inner = &self.inner;
-        let identity = self.identity_of(server, &tokens, nonce).await?;
-        // Every save happens under the refresh lock: a refresh of the old session must not come after it.
-        let _lock = engine::lock(inner, LockKind::Refresh, Duration::from_secs(30)).await?;
-        let before = engine::load(inner).await.ok().flatten();
-        let granted = tokens.scopes.clone();
-        let refresh_token = tokens.refresh_token.clone();
-        let session_expires_at = tokens.refresh_expires_at;
-        let mut record = engine::new_record(inner, Some(server), before.as_ref(), origin, tokens);
-        // A login replaces a session: of the old one only the count of its tokens goes on.
-        record.scopes = granted.unwrap_or_else(|| asked.scopes.clone());
-        record.refresh_token = refresh_token;
-        record.session_expires_at = session_expires_at;
-        record.client_id = Some(inner.client_id(server)?);
-        record.client_auth_method = None;
-        (record.subject, record.email) = identity;
-        engine::save_strictly(inner, &record).await?;
-        engine::publish(inner, &record);
-        Ok(LoginOutcome::of(&record, false))
-    }
-
-    /// Subject and e-mail address of a validated ID token; nothing of one that cannot be validated is used.
-    async fn identity_of(
-        &self,
-        server: &ServerAuth,
-        tokens: &TokenSet,
-        nonce: Option<&str>,
-    ) -> Result<(Option<String>, Option<String>)> {
-        let inner = &self.inner;
-        let Some(token) = &tokens.id_token else { return Ok((None, None)) };
-        let (Some(issuer), Some(jwks_uri)) = (&server.metadata.issuer, &server.metadata.jwks_uri) else {
-            tracing::warn!("the ID token is not used: the authorization server names no issuer or no jwks_uri");
-            return Ok((None, None));
-        };
-        let client_id = inner.client_id(server)?;
-        let expectations =
-            Expectations { issuer, client_id: &client_id, nonce, access_token: Some(&tokens.access_token) };
-        let keys = KeySet::fetch(&*inner.context.transport, jwks_uri).await?;
-        let claims = id_token::validate(token, &expectations, &keys, inner.context.clock.now())?;
-        Ok((Some(claims.subject), claims.email.or(claims.preferred_username)))
     }
 }
