@@ -130,14 +130,14 @@ impl Matching<'_> {
             }
             "verifier_of" => s256(text) == self.variables.text(argument.as_str().unwrap_or_default())?,
             "basic_raw" => basic(text).as_deref() == argument.as_str(),
-            "from_now" => return self.from_now(what, argument.as_i64().unwrap_or_default(), text),
+            "from_now" => return self.seconds_from_now(what, argument.as_i64().unwrap_or_default(), text),
             _ => return Err(format!("no matcher is called {name}")),
         };
         // The header may hold a secret, but only the case's own.
         if holds { Ok(()) } else { Err(format!("{what} is {found}, which is not {{{name:?}: {argument}}}")) }
     }
 
-    fn from_now(&self, what: &str, seconds: i64, text: &str) -> Verdict {
+    fn seconds_from_now(&self, what: &str, seconds: i64, text: &str) -> Verdict {
         let Some(time) = Timestamp::parse_rfc3339(text) else {
             return Err(format!("{what} is {text:?}, not a time in RFC 3339"));
         };

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::Verdict;
 use crate::case::{Break, ReplySpec};
 use crate::crypto::Signer;
-use crate::template::Variables;
+use crate::template::{Variables, http_date};
 
 /// A body that can break off.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -66,6 +66,10 @@ impl Planned {
         }
         if let Some(media_type) = spec.media_type.as_deref().or(media_type) {
             headers.insert(http::header::CONTENT_TYPE, header_value(media_type)?);
+        }
+        // The server's clock goes with the case's: a moved clock is not a wrong one.
+        if !spec.headers.contains_key("date") {
+            headers.insert(http::header::DATE, header_value(&http_date(now.as_secs()))?);
         }
         for (name, value) in &spec.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;

@@ -78,7 +78,7 @@ fn special(members: &Map<String, Value>) -> Option<(&str, &Value)> {
 }
 
 /// IMF-fixdate (RFC 9110 section 5.6.7).
-fn http_date(seconds: i64) -> String {
+pub fn http_date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(
         |_| String::new(),
         |time| time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
