@@ -40,6 +40,20 @@ pub struct LoginOptions {
     pub instead_of: Option<u64>,
 }
 
+impl LoginOptions {
+    /// What a person who typed `login` here wants: the ladder, a browser if there is one, five minutes.
+    pub fn new(surroundings: Surroundings) -> Self {
+        Self {
+            flow: Flow::Auto,
+            no_browser: false,
+            timeout: DEFAULT_TIMEOUT,
+            automatic: false,
+            surroundings,
+            instead_of: None,
+        }
+    }
+}
+
 /// What a login did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginOutcome {
