@@ -214,10 +214,10 @@ impl Session {
     async fn login_within(&self, options: &LoginOptions, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Some(prepared) = self.prepare().await? else { return Ok(LoginOutcome::NO_AUTH) };
         let deadline = self.inner.context.clock.now().plus(options.timeout);
-        let before = keeping::load(&self.inner).await?;
+        let before = keeping::load_for_login(&self.inner).await?;
         let mut lock = Some(match self.wait_for_login_lock(person, deadline).await? {
             (lock, false) => lock,
-            (lock, true) => match keeping::load(&self.inner).await? {
+            (lock, true) => match keeping::load_for_login(&self.inner).await? {
                 // Somebody else's login is ours too.
                 Some(record) if before.as_ref().is_none_or(|old| record.generation > old.generation) => {
                     engine::publish(&self.inner, &record);
