@@ -35,7 +35,8 @@ if [ "$what" != demo ]; then
 fi
 python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
 
-# The demo needs no browser.
+# The demo needs no browser and traces nothing.
+[ "$what" = demo ] || need strace /usr/bin/strace
 if [ "$what" = demo ]; then missing=("${missing[@]/chromium/}"); missing=("${missing[@]/fonts-dejavu-core/}"); fi
 wanted=()
 for package in "${missing[@]}"; do [ -n "$package" ] && wanted+=("$package"); done

@@ -228,8 +228,8 @@ pub(crate) struct LogoutArgs {
     /// Revoke the tokens at the server too.
     #[arg(long)]
     pub(crate) revoke: bool,
-    /// Every session on this machine.
-    #[arg(long)]
+    /// Every session on this machine (their tokens stay valid at the servers until they expire).
+    #[arg(long, conflicts_with_all = ["target", "revoke"])]
     pub(crate) all: bool,
 }
 
@@ -295,7 +295,7 @@ pub(crate) struct SandboxArgs {
     /// Issue nothing: discover and verify the tokens of this authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) external_issuer: Option<String>,
-    /// Begin with a fault: 503, html, slow, reset or garbage, for the next N requests; repeatable.
+    /// Begin with a fault: 503, html, slow, reset, garbage or delay-MILLISECONDS, for the next N requests; repeatable.
     #[arg(long = "fault", value_name = "KIND[:N]")]
     pub(crate) faults: Vec<String>,
     /// Stop when standard input closes (for programs that start it).

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flyte_auth::interaction::{LoginEvent, UserInteraction};
 use futures_util::future::BoxFuture;
 
-use crate::browser;
+use crate::{browser, output};
 
 /// How often a plain terminal is told that we still wait.
 const PLAIN_REMINDER: Duration = Duration::from_secs(60);
@@ -51,6 +51,11 @@ impl Terminal {
 
     /// A line for the person.
     pub(crate) fn line(&self, text: &str) {
+        self.painted(&output::shown(text));
+    }
+
+    /// As [`Self::line`], with our own escape sequences.
+    fn painted(&self, text: &str) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.wipe();
         // In raw mode, as some callers leave the terminal, a bare line feed does not return the carriage.
@@ -130,7 +135,7 @@ impl UserInteraction for Terminal {
                 if self.rich
                     && let Some(code) = qr(target)
                 {
-                    self.line(&code);
+                    self.painted(&code);
                 }
                 self.line(&format!(
                     "On any device, open:\n\n  {verification_uri}\n\nand enter the code:\n\n  {user_code}\n"
@@ -205,7 +210,7 @@ pub(crate) fn say_on_controlling_terminal(line: &str) {
     if !std::io::stderr().is_terminal()
         && let Some(mut tty) = controlling_terminal_out()
     {
-        let _ = write!(tty, "{line}\r\n");
+        let _ = write!(tty, "{}\r\n", output::shown(line));
     }
 }
 

@@ -55,7 +55,7 @@ fn render(status: &Status, verified: Option<&Result<String>>) -> String {
         ("auth type", status.auth_type.to_owned()),
         ("issuer", text(&status.issuer)),
         ("client id", text(&status.client_id)),
-        ("scopes", status.scopes.join(" ")),
+        ("scopes", text(&Some(status.scopes.join(" ")).filter(|scopes| !scopes.is_empty()))),
         ("store", format!("{} ({})", status.store, status.store_reason)),
         ("kept in", text(&status.store_location)),
         ("profile", text(&status.profile)),
@@ -66,7 +66,7 @@ fn render(status: &Status, verified: Option<&Result<String>>) -> String {
         Some(Err(error)) => rows.insert(2, ("verified", format!("no: {error}"))),
         None => {}
     }
-    rows.iter().map(|(name, value)| format!("{:<16} {value}\n", format!("{name}:"))).collect()
+    rows.iter().map(|(name, value)| output::field(name, 16, value)).collect()
 }
 
 pub(crate) fn list(global: &Global, as_json: bool) -> Result<ExitCode> {
@@ -151,7 +151,7 @@ pub(crate) fn whoami(global: &Global, as_json: bool) -> Result<ExitCode> {
         ];
         let text: String = rows
             .iter()
-            .filter_map(|(name, value)| value.as_ref().map(|value| format!("{:<10} {value}\n", format!("{name}:"))))
+            .filter_map(|(name, value)| value.as_ref().map(|value| output::field(name, 10, value)))
             .collect();
         output::data(if text.is_empty() { "the server accepts the token and names nobody\n" } else { &text });
     }

@@ -194,7 +194,7 @@ impl Entry {
     fn wrong(&self, expected: &str) -> Error {
         let setting = self.setting();
         let message = format!("{setting} must be {expected}");
-        Error::config("setting_invalid", setting, message)
+        Error::config("setting_invalid", setting, message).with_next("Correct it, or leave it out")
     }
 
     /// The name that the user gave the setting, for messages.

@@ -52,6 +52,7 @@ mod tests;
 use trouble::Troubles;
 
 pub(crate) use asking::Asked;
+pub use ending::LogoutOutcome;
 pub use identity::Source;
 pub use refresh::under_way;
 pub use token::Token;
@@ -322,6 +323,12 @@ impl Session {
     /// As [`Session::token`].
     pub async fn token_once(&self, options: TokenOptions) -> Result<Option<Token>> {
         engine::token_once(&self.inner, options).await
+    }
+
+    /// Whether this process holds a session newer than the stored one, because it could not be saved: a process that ends
+    /// now loses it.
+    pub fn is_unsaved(&self) -> bool {
+        locked(&self.inner.unsaved).is_some()
     }
 
     /// The configuration.

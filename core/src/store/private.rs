@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::store_error;
+use super::{leftovers, store_error};
 use crate::error::{Error, Result};
 use crate::testing::stop_point;
 
@@ -107,8 +107,8 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(refused(path, "it is not a plain file"));
     }
-    // tempfile creates with 0600 and O_EXCL, under any umask.
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(|cause| unwritable(folder, cause))?;
+    leftovers::sweep(path, leftovers::CERTAINLY_DEAD);
+    let mut fresh = leftovers::create(path, folder).map_err(|cause| unwritable(folder, cause))?;
     fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
     stop_point("save.file_written");
     if durability == Durability::PowerCut {

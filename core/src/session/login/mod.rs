@@ -35,6 +35,9 @@ pub struct LoginOptions {
     pub automatic: bool,
     /// Where this process runs.
     pub surroundings: Surroundings,
+    /// For whoever needs a token and no new login: the generation that was stored when the need was found (0: none). A
+    /// token newer than that is the answer, whoever got it.
+    pub instead_of: Option<u64>,
 }
 
 /// What a login did.
@@ -220,18 +223,19 @@ impl Session {
     async fn login_within(&self, options: &LoginOptions, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Some(prepared) = self.prepare().await? else { return Ok(LoginOutcome::NO_AUTH) };
         let deadline = self.inner.context.clock.now().plus(options.timeout);
-        let before = keeping::load_for_login(&self.inner).await?;
-        let _lock = match self.wait_for_login_lock(person, deadline).await? {
-            (lock, false) => lock,
-            (lock, true) => match keeping::load_for_login(&self.inner).await? {
-                // Somebody else's login is ours too.
-                Some(record) if before.as_ref().is_none_or(|old| record.generation > old.generation) => {
-                    engine::publish(&self.inner, &record);
-                    return Ok(LoginOutcome::of(&record, true));
-                }
-                _ => lock,
-            },
+        let before = match options.instead_of {
+            Some(generation) => generation,
+            None => generation(keeping::load_for_login(&self.inner).await?.as_ref()),
         };
+        let (_lock, waited) = self.wait_for_login_lock(person, deadline).await?;
+        let now = keeping::load_for_login(&self.inner).await?;
+        // Somebody else's login is ours too. Whoever asked for a login of their own shares one only if they saw it.
+        if let Some(record) = now.filter(|record| record.generation > before)
+            && (waited || options.instead_of.is_some())
+        {
+            engine::publish(&self.inner, &record);
+            return Ok(LoginOutcome::of(&record, true));
+        }
         if let Some(record) = self.adopt_first(options.flow, person).await {
             return Ok(LoginOutcome::of(&record, false));
         }
@@ -281,6 +285,10 @@ impl Session {
             _ => asked,
         }
     }
+}
+
+fn generation(record: Option<&Record>) -> u64 {
+    record.map_or(0, |record| record.generation)
 }
 
 /// Shows a step's prompt. An error means that this step cannot be taken here.

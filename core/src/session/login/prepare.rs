@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Asked, Pending, PendingLogin, Session};
-use crate::credential::authorization_code::{self, BeginAuthorizationCode, Listen, LoopbackPort};
+use crate::credential::authorization_code::{self, BeginAuthorizationCode, Listen};
 use crate::credential::device::{self, BeginDevice, PkceOnDevice};
 use crate::discovery::{Discovery, ServerAuth, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ impl Session {
         }
         // What was remembered may be hours old; a person who signs in wants what holds now.
         inner.discoverer.forget(&inner.target);
-        let mut server = match inner.discoverer.discover(&inner.target).await? {
+        let mut server = match inner.discover().await? {
             Discovery::NoAuth { .. } => return Ok(None),
             Discovery::Auth(server) => *server,
         };
@@ -111,7 +111,6 @@ impl Session {
             let begin = BeginAuthorizationCode {
                 client: &client,
                 redirect_uri: prepared.redirect_uri(),
-                port: LoopbackPort::AsRegistered,
                 authorization_endpoint: &endpoint,
                 token_endpoint: &token_endpoint,
                 issuer: metadata.issuer.as_deref(),
