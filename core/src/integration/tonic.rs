@@ -1,7 +1,6 @@
 //! [`tonic`](::tonic) clients with the session's token (feature `tonic`).
 //!
 //! ```no_run
-//! # use tonic::{client::Grpc, body::Body};
 //! # struct AdminServiceClient<T>(T);
 //! # impl<T> AdminServiceClient<T> { fn new(channel: T) -> Self { Self(channel) } }
 //! # fn example(session: flyte_auth::session::Session) -> flyte_auth::Result<()> {

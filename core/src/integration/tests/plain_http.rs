@@ -12,11 +12,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::*;
 use crate::reqwest::{client, redirect_policy, wrap};
 
-/// A server; notes path, token and body of each request.
+/// Path, token and body of a request.
+type Seen = (String, Option<String>, String);
+
+/// A server that notes what it was sent.
 #[derive(Clone)]
 struct Peer {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<(String, Option<String>, String)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Peer {
@@ -54,12 +57,12 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
-    fn seen(&self) -> Vec<(String, Option<String>, String)> {
+    fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
 
-fn entry(path: &str, token: Option<&str>, body: &str) -> (String, Option<String>, String) {
+fn entry(path: &str, token: Option<&str>, body: &str) -> Seen {
     (path.to_owned(), token.map(|token| format!("Bearer {token}")), body.to_owned())
 }
 
