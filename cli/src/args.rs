@@ -121,6 +121,14 @@ Pass it through a pipe: in $(…) the token would show up in the process list.
     Whoami,
     /// End the session on this machine; --revoke ends it at the server too.
     Logout(LogoutArgs),
+    /// Move a session to another machine.
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  flyte-auth session export --endpoint flyte.example.org | ssh HOST flyte-auth session import"
+    )]
+    Session(SessionCommand),
     /// Look into the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -191,6 +199,9 @@ pub(crate) struct OneShotArgs {
     /// A token that should be refreshed still serves if it lives at least this long and the refresh fails.
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_MIN_TTL)]
     pub(crate) min_ttl: u64,
+    /// What this command starts to refresh behind a token that still serves.
+    #[arg(long, hide = true)]
+    pub(crate) refresh_only: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -217,9 +228,21 @@ pub(crate) struct LogoutArgs {
     /// Revoke the tokens at the server too.
     #[arg(long)]
     pub(crate) revoke: bool,
-    /// Every session on this machine.
-    #[arg(long)]
+    /// Every session on this machine (their tokens stay valid at the servers until they expire).
+    #[arg(long, conflicts_with_all = ["target", "revoke"])]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// Write the session to stdout (a pipe or a file) and remove it from this machine.
+    Export,
+    /// Read a session from stdin; what is not configured here is taken from it.
+    Import {
+        /// Replace a session that is here already.
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]
@@ -272,7 +295,7 @@ pub(crate) struct SandboxArgs {
     /// Issue nothing: discover and verify the tokens of this authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) external_issuer: Option<String>,
-    /// Begin with a fault: 503, html, slow, reset or garbage, for the next N requests; repeatable.
+    /// Begin with a fault: 503, html, slow, reset, garbage or delay-MILLISECONDS, for the next N requests; repeatable.
     #[arg(long = "fault", value_name = "KIND[:N]")]
     pub(crate) faults: Vec<String>,
     /// Stop when standard input closes (for programs that start it).

@@ -38,7 +38,7 @@ pub(crate) fn token(arguments: impl IntoIterator<Item = OsString>) -> Option<Cli
             return None;
         }
     }
-    let one_shot = OneShotArgs { force_refresh: false, min_ttl: DEFAULT_MIN_TTL };
+    let one_shot = OneShotArgs { force_refresh: false, min_ttl: DEFAULT_MIN_TTL, refresh_only: false };
     let command = Command::Token(TokenArgs { format: TokenFormat::Raw, one_shot });
     seen_command.then_some(Cli { global, command })
 }

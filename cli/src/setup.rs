@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyte_auth::config::{self, Config, Overrides, ProcessContext, Spelling, trust};
+use flyte_auth::config::{self, Config, Overrides, ProcessContext, Spelling, StoreKind, trust};
 use flyte_auth::session::{self, Session};
 use flyte_auth::store::TokenStore;
 use flyte_auth::{Error, Result};
@@ -89,7 +89,14 @@ pub(crate) fn config(global: &Global) -> Result<Config> {
     load(global, Need::Look)
 }
 
-/// A session for `status` and `logout`, which send nothing that a file could divert.
+/// The stored session, whatever token the environment brings: for `logout`.
+pub(crate) fn session_to_end(global: &Global) -> Result<Session> {
+    let mut config = load(global, Need::Look)?;
+    config.static_token = None;
+    make(config)
+}
+
+/// A session for `status`, which sends nothing that a file could divert.
 pub(crate) fn session_to_look(global: &Global) -> Result<Session> {
     make(load(global, Need::Look)?)
 }
@@ -113,9 +120,13 @@ fn make(config: Config) -> Result<Session> {
     Session::builder(config).state_folder(state_folder()).build()
 }
 
-/// The token store alone, for commands that need no endpoint.
-pub(crate) fn store(global: &Global) -> Result<Arc<dyn TokenStore>> {
-    session::open_store(load(global, Need::Look)?.store.value, state_folder().as_deref())
+/// Where every session of this machine can be found, whichever store keeps it; only one store if the command line names
+/// one. For commands that need no endpoint.
+pub(crate) fn stores(global: &Global) -> Result<Arc<dyn TokenStore>> {
+    let config = load(global, Need::Look)?;
+    // A variable or file says where sessions go, not which of them to show.
+    let kind = if global.store.is_some() { config.store.value } else { StoreKind::Auto };
+    session::open_store(kind, state_folder().as_deref())
 }
 
 /// `login HOST` means `login --endpoint HOST`.
@@ -138,11 +149,38 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
             code = interrupts.first() => Err(code),
         }
     });
-    // A refresh that nobody waits for any more must not keep a process that has its token.
+    // A session must not be lost to our end: what is on its way to the store arrives first.
+    let interrupted = done.is_err();
+    runtime.block_on(let_refreshes_end(interrupted));
+    // Anything else that nobody waits for any more must not keep a process that has its token.
     runtime.shutdown_timeout(Duration::from_millis(50));
     match done {
         Ok(done) => done,
         Err(code) => std::process::exit(code),
+    }
+}
+
+/// How long the end of this process waits for a refresh that could otherwise lose the session; a request's own deadline
+/// is shorter.
+const LONGEST_END: Duration = Duration::from_secs(20);
+
+/// Waits for refreshes whose answer would be lost; a second interrupt ends the wait.
+async fn let_refreshes_end(interrupted: bool) {
+    if session::under_way() == 0 {
+        return;
+    }
+    if interrupted {
+        output::talk("flyte-auth: saving a refresh that is under way; once more ends at once");
+    }
+    let ended = async {
+        while session::under_way() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let interrupts = Interrupts::catch();
+    tokio::select! {
+        _ = tokio::time::timeout(LONGEST_END, ended) => {}
+        _ = interrupts.first() => {}
     }
 }
 

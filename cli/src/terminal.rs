@@ -8,7 +8,7 @@ use std::time::Duration;
 use flyte_auth::interaction::{LoginEvent, UserInteraction};
 use futures_util::future::BoxFuture;
 
-use crate::browser;
+use crate::{browser, output};
 
 /// How often a plain terminal is told that we still wait.
 const PLAIN_REMINDER: Duration = Duration::from_secs(60);
@@ -20,6 +20,8 @@ pub(crate) enum Channel {
     Stdio,
     /// `/dev/tty`: stdout and stderr belong to the program that called us. Plain lines, no cursor control.
     ControllingTerminal,
+    /// stderr, and nothing is read.
+    StderrOnly,
 }
 
 /// The person at a terminal.
@@ -49,6 +51,11 @@ impl Terminal {
 
     /// A line for the person.
     pub(crate) fn line(&self, text: &str) {
+        self.painted(&output::shown(text));
+    }
+
+    /// As [`Self::line`], with our own escape sequences.
+    fn painted(&self, text: &str) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.wipe();
         // In raw mode, as some callers leave the terminal, a bare line feed does not return the carriage.
@@ -85,6 +92,7 @@ impl Terminal {
                 controlling_terminal_in().map(|tty| BufReader::new(tty).read_line(&mut answer))
             }
             Channel::Stdio => Some(std::io::stdin().lock().read_line(&mut answer)),
+            Channel::StderrOnly => None,
         };
         read.is_some_and(|read| read.is_ok()) && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
@@ -127,7 +135,7 @@ impl UserInteraction for Terminal {
                 if self.rich
                     && let Some(code) = qr(target)
                 {
-                    self.line(&code);
+                    self.painted(&code);
                 }
                 self.line(&format!(
                     "On any device, open:\n\n  {verification_uri}\n\nand enter the code:\n\n  {user_code}\n"
@@ -151,7 +159,7 @@ impl UserInteraction for Terminal {
         let source: Option<Box<dyn std::io::Read + Send>> = match self.channel {
             Channel::ControllingTerminal => controlling_terminal_in().map(|tty| Box::new(tty) as _),
             Channel::Stdio if std::io::stdin().is_terminal() => Some(Box::new(std::io::stdin())),
-            Channel::Stdio => None,
+            Channel::Stdio | Channel::StderrOnly => None,
         };
         if let Some(source) = source {
             // A blocked read cannot be cancelled: a thread of its own, which ends with the process.
@@ -202,7 +210,7 @@ pub(crate) fn say_on_controlling_terminal(line: &str) {
     if !std::io::stderr().is_terminal()
         && let Some(mut tty) = controlling_terminal_out()
     {
-        let _ = write!(tty, "{line}\r\n");
+        let _ = write!(tty, "{}\r\n", output::shown(line));
     }
 }
 

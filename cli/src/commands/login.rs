@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use flyte_auth::config::trust;
+use flyte_auth::config::{StoreKind, trust};
 use flyte_auth::interaction::Flow;
 use flyte_auth::session::login::{LoginOptions, LoginOutcome};
 use flyte_auth::session::{Session, identity};
@@ -34,8 +34,13 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
             return Ok((None, token.and_then(|token| token.expires_at())));
         }
         let channel = prompt::channel_for_login(&session)?;
-        let attempt =
-            Attempt { flow, no_browser: args.no_browser, timeout: Duration::from_secs(args.timeout), channel };
+        let attempt = Attempt {
+            flow,
+            no_browser: args.no_browser,
+            timeout: Duration::from_secs(args.timeout),
+            channel,
+            instead_of: None,
+        };
         let outcome = run(&session, &global, attempt, None).await?;
         let expires_at = outcome.expires_at;
         Ok((Some(outcome), expires_at))
@@ -61,6 +66,12 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
 fn report(session: &Session, outcome: Option<&LoginOutcome>) {
     let place = session.place();
     match outcome {
+        // Nobody has asked a server about it.
+        None if session.source().name() == "static" => {
+            output::talk(&format!(
+                "flyte-auth: {place} gets the token that the environment names, as it is; unset FLYTE_TOKEN and FLYTE_TOKEN_FILE to sign in"
+            ));
+        }
         None => output::talk(&format!(
             "flyte-auth: the {} credential for {place} works; no login is needed",
             session.source().name()
@@ -81,7 +92,14 @@ fn report(session: &Session, outcome: Option<&LoginOutcome>) {
                      (ask your administrator to allow offline_access)"
                 ));
             }
-            if session.config().file.is_none() || !session.config().command_is_ours {
+            let store = session.store().describe();
+            if matches!(store.kind, StoreKind::Memory | StoreKind::None) {
+                output::talk(&format!(
+                    "flyte-auth: warning: this login ends with this command, no other program can use it ({}). Set \
+                     FLYTE_AUTH_HOME to a folder that can be written",
+                    store.reason
+                ));
+            } else if session.config().file.is_none() || !session.config().command_is_ours {
                 output::talk(&format!(
                     "flyte-auth: to make pyflyte, flyte and flytectl use this login, run: flyte-auth configure {}",
                     identity::login_argument(session.config())
@@ -97,15 +115,21 @@ pub(crate) struct Attempt {
     pub(crate) no_browser: bool,
     pub(crate) timeout: Duration,
     pub(crate) channel: Channel,
+    /// As [`LoginOptions::instead_of`].
+    pub(crate) instead_of: Option<u64>,
 }
 
-/// Signs a person in; `words` introduce the prompt.
+/// Signs a person in; `words` introduce the prompt of a program that asks unbidden.
 pub(crate) async fn run(
     session: &Session,
     global: &Global,
     attempt: Attempt,
     words: Option<&str>,
 ) -> Result<LoginOutcome> {
+    let automatic = words.is_some();
+    if automatic {
+        session.may_prompt()?;
+    }
     let terminal = Terminal::new(attempt.channel, output::colours(global.no_color));
     terminal.line(&words.map_or_else(|| format!("Signing in to {}", session.place()), str::to_owned));
     let untrusted = session.config().untrusted_origin();
@@ -116,8 +140,16 @@ pub(crate) async fn run(
             file.display(),
             session.place()
         );
-        if std::io::stdin().is_terminal() || attempt.channel == Channel::ControllingTerminal {
+        let answers = match attempt.channel {
+            Channel::Stdio => std::io::stdin().is_terminal(),
+            Channel::ControllingTerminal => true,
+            Channel::StderrOnly => false,
+        };
+        if answers {
             if !terminal.confirm(&question) {
+                if automatic {
+                    session.note_declined();
+                }
                 return Err(flyte_auth::Error::new(
                     ErrorKind::Cancelled,
                     "trust_declined",
@@ -138,12 +170,13 @@ pub(crate) async fn run(
         flow: attempt.flow,
         no_browser: attempt.no_browser,
         timeout: attempt.timeout,
+        automatic,
         surroundings: prompt::surroundings(),
+        instead_of: attempt.instead_of,
     };
     let outcome = session.login(&options, &terminal).await;
     terminal.finish();
     let outcome = outcome?;
-    prompt::cool_down_ends(session);
     if let (Some(file), Some(state)) = (untrusted, setup::state_folder()) {
         trust::record_trust(file, &state)?;
     }

@@ -6,23 +6,29 @@ use std::time::Duration;
 use flyte_auth::clock::SystemClock;
 use flyte_auth::interaction::Flow;
 use flyte_auth::session::suspicion::Ledger;
-use flyte_auth::session::{Session, Token, TokenOptions};
+use flyte_auth::session::{Session, Stored, Token, TokenOptions};
 use flyte_auth::{ErrorKind, Result};
 use serde_json::json;
 
 use super::login;
 use crate::args::{Global, OneShotArgs, TokenArgs, TokenFormat};
 use crate::caller::{self, Parent};
-use crate::{output, prompt, setup};
+use crate::{background, output, prompt, setup};
 
 pub(crate) fn token(global: &Global, args: &TokenArgs, as_json: bool) -> Result<ExitCode> {
     let format = if as_json && args.format == TokenFormat::Raw { TokenFormat::Json } else { args.format };
     let session = setup::pinned_session(global)?;
+    if args.one_shot.refresh_only {
+        return refresh_only(&session);
+    }
     Ok(print(&session, obtain(&session, global, &args.one_shot)?, |token| render(token, format)))
 }
 
 pub(crate) fn header(global: &Global, args: &OneShotArgs) -> Result<ExitCode> {
     let session = setup::pinned_session(global)?;
+    if args.refresh_only {
+        return refresh_only(&session);
+    }
     Ok(print(&session, obtain(&session, global, args)?, |token| {
         format!("{}: {}\n", token.header_name(), token.header_value())
     }))
@@ -62,22 +68,48 @@ fn render(token: &Token, format: TokenFormat) -> String {
     }
 }
 
+/// What `background::refresh` starts: refreshes a token that is due, and says nothing.
+fn refresh_only(session: &Session) -> Result<ExitCode> {
+    let options = TokenOptions { patience: Duration::MAX, ..TokenOptions::default() };
+    setup::block_on(session.token_once(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stored token, refreshed if that is due and quick.
+fn refreshed_behind(session: &Session, stored: Stored, min_ttl: Duration) -> Result<Option<Token>> {
+    let old = match stored {
+        Stored::Fresh(token) => return Ok(Some(token)),
+        Stored::Due(token) => token,
+    };
+    let outlives = old.expires_at().is_none_or(|at| at >= SystemClock::read().plus(min_ttl));
+    if !outlives || !background::refresh() {
+        return Ok(None);
+    }
+    Ok(Some(match session.stored()? {
+        Some(Stored::Fresh(newer)) => newer,
+        _ => old,
+    }))
+}
+
 fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Option<Token>> {
     let parent = caller::parent();
     let mut ledger = Followed::open(session, &parent);
-    if !args.force_refresh
-        && let Some(token) = session.stored()?
-        && !ledger.suspects(&token)
-    {
-        ledger.served(&token);
-        return Ok(Some(token));
-    }
-    setup::block_on(async {
-        if let Some(token) = session.fresh()
-            && ledger.suspects(&token)
-        {
-            ledger.follow_up(session).await?;
+    if !args.force_refresh {
+        let mut stored = session.stored()?;
+        if stored.as_ref().is_some_and(|stored| ledger.suspects(stored.token())) {
+            setup::block_on(ledger.follow_up(session))?;
+            stored = session.stored()?;
         }
+        if let Some(stored) = stored
+            && let Some(token) = refreshed_behind(session, stored, Duration::from_secs(args.min_ttl))?
+        {
+            ledger.served(&token);
+            return Ok(Some(token));
+        }
+    }
+    // What another process stores from here on spares the person a login.
+    let known = session.store().load(session.key()).ok().flatten().map_or(0, |record| record.generation);
+    setup::block_on(async {
         let options = TokenOptions {
             force_refresh: args.force_refresh,
             min_ttl: Duration::from_secs(args.min_ttl),
@@ -94,12 +126,17 @@ fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Opti
         };
         let token = match outcome {
             Err(error) if error.kind() == ErrorKind::LoginRequired && !session.source().is_machine() => {
-                ask(session, global, &parent, error).await?
+                ask(session, global, &parent, known, error).await?
             }
             other => other?,
         };
         if let Some(token) = &token {
             ledger.served(token);
+        }
+        if session.is_unsaved() {
+            output::talk(
+                "flyte-auth: warning: the refreshed session could not be saved; the next call may need a login",
+            );
         }
         Ok(token)
     })
@@ -112,29 +149,36 @@ const UNATTENDED_PATIENCE: Duration = Duration::from_millis(800);
 fn nobody_can_help(session: &Session) -> Result<bool> {
     Ok(!session.source().is_machine()
         && prompt::channel_for_client(session).is_err()
-        && session.store().load(session.key()).is_ok_and(|record| record.is_none()))
+        && session.store().load(session.key()).is_ok_and(|record| record.is_none())
+        && !session.may_adopt())
 }
 
 /// Nobody is signed in: asks the person, where there is one (contract, "Called by a client" 1 and 2).
-async fn ask(session: &Session, global: &Global, parent: &Parent, error: flyte_auth::Error) -> Result<Option<Token>> {
+async fn ask(
+    session: &Session,
+    global: &Global,
+    parent: &Parent,
+    known: u64,
+    error: flyte_auth::Error,
+) -> Result<Option<Token>> {
     let channel = match prompt::channel_for_client(session) {
         Ok(channel) => channel,
         Err(reason) => {
             tracing::info!(reason, "nobody is asked");
+            let error = session.login_under_way().await?.unwrap_or(error);
             crate::terminal::say_on_controlling_terminal(&format!("flyte-auth: {error}"));
             return Err(error);
         }
     };
-    prompt::refuse_while_cooling_down(session)?;
     let words = format!("{} needs a login to {}", parent.name, session.place());
-    let attempt = login::Attempt { flow: Flow::Auto, no_browser: false, timeout: login::DEFAULT_TIMEOUT, channel };
-    let outcome = login::run(session, global, attempt, Some(&words)).await;
-    if let Err(error) = &outcome
-        && error.kind() == ErrorKind::Cancelled
-    {
-        prompt::cool_down(session);
-    }
-    outcome?;
+    let attempt = login::Attempt {
+        flow: Flow::Auto,
+        no_browser: false,
+        timeout: login::DEFAULT_TIMEOUT,
+        channel,
+        instead_of: Some(known),
+    };
+    login::run(session, global, attempt, Some(&words)).await?;
     session.token().await
 }
 

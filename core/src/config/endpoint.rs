@@ -263,6 +263,10 @@ fn normalise_host(host: &str) -> Result<String, Problem> {
         return Err("is not a host name".into());
     }
     match url::Host::parse(host) {
+        // RFC 1035 section 2.3.4; the URL libraries below have limits of their own.
+        Ok(url::Host::Domain(domain)) if domain.len() > 253 || domain.split('.').any(|label| label.len() > 63) => {
+            Err("is longer than a host name can be".into())
+        }
         Ok(url::Host::Domain(domain)) => Ok(domain),
         Ok(url::Host::Ipv4(address)) => Ok(address.to_string()),
         Ok(url::Host::Ipv6(address)) => Ok(address.to_string()),

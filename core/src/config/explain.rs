@@ -66,6 +66,7 @@ impl Config {
         rows.add("insecure", Some(&self.insecure), ToString::to_string);
         rows.text("profile", self.profile.as_ref());
         rows.text("account", self.account.as_ref());
+        rows.add("adopt", self.adopt.as_ref(), ToString::to_string);
         rows.add("auth_type", Some(&self.auth_type), |value| value.name().to_owned());
         rows.text("client_id", self.client_id.as_ref());
         rows.add("client_secret", self.client_secret.as_ref(), |source| match source {
@@ -94,7 +95,7 @@ impl Config {
         rows.path("ca_cert", self.network.ca_cert.as_ref());
         rows.path("client_cert", self.network.client_cert.as_ref());
         rows.path("client_key", self.network.client_key.as_ref());
-        rows.add("http_proxy_url", self.network.http_proxy_url.as_ref(), |url| without_user_info(url));
+        rows.add("http_proxy_url", self.network.http_proxy_url.as_ref(), ToString::to_string);
         rows.add("store", Some(&self.store), |value| value.name().to_owned());
         rows.add("interactive", Some(&self.interactive), |value| value.name().to_owned());
         rows.0.push(ExplainRow {
@@ -162,10 +163,4 @@ fn masked_command(argv: &[String]) -> String {
         })
         .collect();
     yaml_list(&shown)
-}
-
-fn without_user_info(url: &str) -> String {
-    let Some(at) = url.rfind('@') else { return url.to_owned() };
-    let scheme = url.find("://").map_or(0, |end| end + 3);
-    format!("{}{MASKED}@{}", &url[..scheme.min(at)], &url[at + 1..])
 }

@@ -32,6 +32,7 @@ pub(super) enum Key {
     Interactive,
     Profile,
     Account,
+    Adopt,
 }
 
 /// Keys that say where the client secret is.
@@ -77,7 +78,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 25] = [
+pub(super) const ROWS: [Row; 26] = [
     row(Key::Endpoint, "endpoint", "endpoint", "platform.url",
         [&["FLYTE_AUTH_ENDPOINT"], &["FLYTE_ADMIN_ENDPOINT"], &["FLYTE_PLATFORM_URL"]], Shape::Text),
     row(Key::Insecure, "insecure", "insecure", "platform.insecure",
@@ -115,10 +116,11 @@ pub(super) const ROWS: [Row; 25] = [
         [&["FLYTE_AUTH_COMMAND"], &["FLYTE_ADMIN_COMMAND"], &["FLYTE_CREDENTIALS_COMMAND"]], Shape::List),
     row(Key::ProxyCommand, "proxy_command", "proxyCommand", "credentials.proxy_command",
         [&["FLYTE_AUTH_PROXY_COMMAND"], &["FLYTE_ADMIN_PROXYCOMMAND"], &["FLYTE_CREDENTIALS_PROXY_COMMAND"]], Shape::List),
-    row(Key::Store, "store", "", "", [&["FLYTE_AUTH_STORE"], &[], &[]], Shape::Text),
+    row(Key::Store, "store", "store", "", [&["FLYTE_AUTH_STORE"], &[], &[]], Shape::Text),
     row(Key::Interactive, "interactive", "", "", [&["FLYTE_AUTH_INTERACTIVE"], &[], &[]], Shape::Text),
     row(Key::Profile, "profile", "", "", [&["FLYTE_AUTH_PROFILE", "FLYTE_PROFILE"], &[], &[]], Shape::Text),
     row(Key::Account, "account", "", "", [&["FLYTE_AUTH_ACCOUNT"], &[], &[]], Shape::Text),
+    row(Key::Adopt, "adopt", "", "", [&["FLYTE_AUTH_ADOPT"], &[], &[]], Shape::Bool),
 ];
 
 /// Keys under `admin:` that the existing clients read and that have no effect here.
@@ -192,7 +194,7 @@ impl Entry {
     fn wrong(&self, expected: &str) -> Error {
         let setting = self.setting();
         let message = format!("{setting} must be {expected}");
-        Error::config("setting_invalid", setting, message)
+        Error::config("setting_invalid", setting, message).with_next("Correct it, or leave it out")
     }
 
     /// The name that the user gave the setting, for messages.

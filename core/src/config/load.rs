@@ -9,7 +9,7 @@ use super::circle::{self, Me};
 use super::file::{self, FileData};
 use super::keys::{Entry, FAMILIES, Key, Layer, ROWS, Raw};
 use super::search::{self, Place};
-use super::{ApiKey, Config, ConfigFile, Origin, resolve, trust};
+use super::{ApiKey, Config, ConfigFile, Origin, ProxyUrl, resolve, trust};
 use crate::error::{Error, Result};
 use crate::protocol::secret::ClientSecret;
 
@@ -81,7 +81,7 @@ pub struct Overrides {
     /// Client certificate's key (PEM).
     pub client_key: Option<PathBuf>,
     /// HTTP proxy for every call.
-    pub http_proxy_url: Option<String>,
+    pub http_proxy_url: Option<ProxyUrl>,
     /// `--auth-type`.
     pub auth_type: Option<String>,
     /// `--client-id`.
@@ -223,7 +223,7 @@ fn flag_entries(request: &LoadRequest<'_>) -> Vec<Entry> {
         (Key::CaCert, path(&given.ca_cert)),
         (Key::TlsCertFile, path(&given.client_cert)),
         (Key::TlsKeyFile, path(&given.client_key)),
-        (Key::HttpProxyUrl, text(&given.http_proxy_url)),
+        (Key::HttpProxyUrl, given.http_proxy_url.as_ref().and_then(|url| text(&Some(url.expose().to_owned())))),
         (Key::AuthType, text(&given.auth_type)),
         (Key::ClientId, text(&given.client_id)),
         (Key::ClientSecret, secret),

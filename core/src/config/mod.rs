@@ -22,15 +22,18 @@ mod file;
 mod ini;
 mod keys;
 mod load;
+mod proxy_url;
 mod resolve;
 mod search;
 pub mod trust;
+mod validate;
 mod yaml;
 
 pub use api_key::ApiKey;
 pub use circle::{DEPTH_VALUE, DEPTH_VARIABLE};
 pub use explain::ExplainRow;
 pub use load::{LoadRequest, Overrides, ProcessContext, Spelling, load};
+pub use proxy_url::ProxyUrl;
 
 use crate::protocol::secret::{AccessToken, ClientSecret};
 
@@ -171,7 +174,7 @@ pub struct NetworkConfig {
     /// Client certificate's key (PEM).
     pub client_key: Option<Setting<PathBuf>>,
     /// `httpProxyURL`: used for every call but those that `NO_PROXY` names; without it `HTTPS_PROXY` and `HTTP_PROXY`.
-    pub http_proxy_url: Option<Setting<String>>,
+    pub http_proxy_url: Option<Setting<ProxyUrl>>,
 }
 
 /// The configuration file that was read.
@@ -206,6 +209,8 @@ pub struct Config {
     pub profile: Option<Setting<String>>,
     /// Which of several accounts, by e-mail address or subject.
     pub account: Option<Setting<String>>,
+    /// Whether a login that flytekit, flyte or flytectl keep in the keyring is used (default: yes).
+    pub adopt: Option<Setting<bool>>,
     /// How a token is obtained.
     pub auth_type: Setting<AuthType>,
     /// OAuth client id.

@@ -6,6 +6,7 @@ use super::endpoint::Endpoint;
 use super::keys::{Entry, Key, Layer, SECRET_KEYS, parse_auth_type, parse_interactive, parse_store};
 use super::load::{Gathered, LoadRequest, is_ours};
 use super::search;
+use super::validate;
 use super::{AuthType, Config, NetworkConfig, Origin, SecretSource, Setting, StaticToken, Withheld};
 use crate::error::Result;
 use crate::protocol::secret::{AccessToken, ClientSecret};
@@ -59,6 +60,16 @@ impl Pool {
 
     fn text(&self, key: Key) -> Result<Option<Setting<String>>> {
         self.pick(key).map(|entry| Ok(Setting::new(entry.text()?, entry.origin.clone()))).transpose()
+    }
+
+    /// As [`Self::text`], for a value that has a form.
+    fn checked(
+        &self,
+        key: Key,
+        check: impl Fn(&Entry, Setting<String>) -> Result<Setting<String>>,
+    ) -> Result<Option<Setting<String>>> {
+        let Some(entry) = self.pick(key) else { return Ok(None) };
+        check(entry, Setting::new(entry.text()?, entry.origin.clone())).map(Some)
     }
 
     fn boolean(&self, key: Key) -> Result<Option<Setting<bool>>> {
@@ -166,15 +177,16 @@ pub(super) fn resolve(gathered: Gathered, request: &LoadRequest<'_>) -> Result<C
         endpoint,
         profile: profile.map(|entry| entry.text().map(|name| Setting::new(name, entry.origin.clone()))).transpose()?,
         account: pool.text(Key::Account)?,
+        adopt: pool.boolean(Key::Adopt)?,
         auth_type,
         client_id,
         client_secret,
         scopes: pool.list(Key::Scopes)?,
         audience: pool.text(Key::Audience)?,
-        extra_params: extra_params(&pool)?,
-        issuer: pool.text(Key::Issuer)?,
-        token_url: pool.text(Key::TokenUrl)?,
-        authorization_header: pool.text(Key::AuthorizationHeader)?,
+        extra_params: validate::extra_params(pool.entries.iter().filter(|entry| entry.key == Key::ExtraParams))?,
+        issuer: pool.checked(Key::Issuer, validate::web_address)?,
+        token_url: pool.checked(Key::TokenUrl, validate::web_address)?,
+        authorization_header: pool.checked(Key::AuthorizationHeader, validate::header_name)?,
         command: command.filter(|(_, ours)| !ours).map(|(command, _)| command),
         command_is_ours,
         proxy_command_is_ours: proxy_command.as_ref().is_some_and(|(_, ours)| *ours),
@@ -185,7 +197,7 @@ pub(super) fn resolve(gathered: Gathered, request: &LoadRequest<'_>) -> Result<C
             ca_cert: pool.path(Key::CaCert, request)?,
             client_cert: pool.path(Key::TlsCertFile, request)?,
             client_key: pool.path(Key::TlsKeyFile, request)?,
-            http_proxy_url: pool.text(Key::HttpProxyUrl)?,
+            http_proxy_url: pool.text(Key::HttpProxyUrl)?.map(|url| Setting::new(url.value.into(), url.origin)),
         },
         store: match pool.pick(Key::Store) {
             Some(entry) => Setting::new(parse_store(entry)?, entry.origin.clone()),
@@ -335,16 +347,6 @@ fn own_command(pool: &Pool, key: Key, request: &LoadRequest<'_>) -> Result<Optio
         let ours = is_ours(request, &command.value).is_some();
         (command, ours)
     }))
-}
-
-fn extra_params(pool: &Pool) -> Result<std::collections::BTreeMap<String, Setting<String>>> {
-    let mut params = std::collections::BTreeMap::new();
-    for entry in pool.entries.iter().filter(|entry| entry.key == Key::ExtraParams) {
-        for (name, value) in entry.map()? {
-            params.entry(name).or_insert_with(|| Setting::new(value, entry.origin.clone()));
-        }
-    }
-    Ok(params)
 }
 
 type Credentials = (Setting<AuthType>, Option<Setting<String>>, Option<Setting<SecretSource>>);

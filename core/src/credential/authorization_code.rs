@@ -18,8 +18,6 @@ use crate::protocol::pkce;
 use crate::protocol::reply::Problem;
 use crate::protocol::secret::{AuthorizationCode, CodeVerifier};
 
-pub use super::loopback::LoopbackPort;
-
 /// Between two pasted lines.
 const PASTE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,8 +39,6 @@ pub struct BeginAuthorizationCode<'a> {
     pub client: &'a Client,
     /// The registered redirect URI.
     pub redirect_uri: &'a str,
-    /// Which port of a loopback redirect may be taken.
-    pub port: LoopbackPort,
     /// Authorization endpoint.
     pub authorization_endpoint: &'a str,
     /// Token endpoint.
@@ -104,7 +100,7 @@ pub struct SignedIn {
 /// `metadata_invalid` if an endpoint or the redirect URI is not a URL; with [`Listen::Required`] `port_busy`,
 /// `port_unavailable`, or `redirect_elsewhere` for a redirect that this machine cannot listen on.
 pub async fn begin(context: &Context, wanted: BeginAuthorizationCode<'_>) -> Result<PendingAuthorizationCode> {
-    let redirect = Redirect::parse(wanted.redirect_uri, wanted.port)?;
+    let redirect = Redirect::parse(wanted.redirect_uri)?;
     let (loopback, not_listening) = match listen(&redirect, wanted.listen).await {
         Ok(loopback) => (loopback, None),
         Err(cause) if wanted.listen == Listen::IfPossible => (None, Some(cause)),

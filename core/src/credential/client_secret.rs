@@ -1,9 +1,16 @@
 //! Reads the client secret at the moment it is needed, so that a rotated file is picked up.
 
+use std::path::Path;
+
+use tokio::io::AsyncReadExt as _;
+
 use super::process::{COMMAND_TIMEOUT, output_of};
 use crate::config::{Origin, SecretSource, Setting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::secret::ClientSecret;
+
+/// Bytes of a secret file.
+const LONGEST_SECRET: u64 = 1024 * 1024;
 
 /// The secret, trimmed of the white space that editors, `echo` and Kubernetes secrets add.
 ///
@@ -21,7 +28,7 @@ pub async fn read(
                 .with_next(format!("Set {name} to the client secret"))
         })?,
         SecretSource::File(path) => {
-            let bytes = tokio::fs::read(path).await.map_err(|cause| {
+            let bytes = read_file(path).await.map_err(|cause| {
                 Error::config(
                     "secret_unreadable",
                     &setting,
@@ -40,6 +47,16 @@ pub async fn read(
             .with_next("Set it to the client's secret"));
     }
     Ok(ClientSecret::new(trimmed))
+}
+
+/// A mistyped path may name a device without an end.
+async fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = tokio::fs::File::open(path).await?;
+    if file.take(LONGEST_SECRET + 1).read_to_end(&mut bytes).await? as u64 > LONGEST_SECRET {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
 }
 
 fn utf8(bytes: Vec<u8>, setting: &str) -> Result<String> {
@@ -88,6 +105,8 @@ mod tests {
             (SecretSource::Value(ClientSecret::new(" \n")), "secret_empty"),
             (SecretSource::Env("OTHER".into()), "secret_missing"),
             (SecretSource::File("/does/not/exist".into()), "secret_unreadable"),
+            #[cfg(unix)]
+            (SecretSource::File("/dev/zero".into()), "secret_unreadable"),
         ] {
             let error = secret(source).await.unwrap_err();
             assert_eq!((error.code(), error.setting()), (code, Some("client_secret")));

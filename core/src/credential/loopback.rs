@@ -28,16 +28,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Tries to find one free port in both families.
 const PORT_TRIES: usize = 8;
 
-/// Which port may be listened on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum LoopbackPort {
-    /// Only the registered one. A redirect URI without a port, or with port 0, is registered for any.
-    #[default]
-    AsRegistered,
-    /// A free one: the server lets loopback redirects vary in their port (RFC 8252 section 7.3).
-    Any,
-}
-
 /// What a redirect URI allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Redirect {
@@ -49,8 +39,8 @@ pub(super) struct Redirect {
 }
 
 impl Redirect {
-    /// Reads a redirect URI.
-    pub(super) fn parse(text: &str, port: LoopbackPort) -> Result<Self> {
+    /// Reads a redirect URI. One without a port, or with port 0, is registered for any (RFC 8252 section 7.3).
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let url = url::Url::parse(text).map_err(|cause| {
             Error::new(
                 ErrorKind::Server,
@@ -68,7 +58,7 @@ impl Redirect {
             // A page elsewhere: nothing here can listen on it.
             _ => Vec::new(),
         };
-        let any_port = port == LoopbackPort::Any || matches!(url.port(), None | Some(0));
+        let any_port = matches!(url.port(), None | Some(0));
         Ok(Self { url, text: text.to_owned(), families, any_port })
     }
 

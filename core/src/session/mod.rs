@@ -14,38 +14,66 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
 
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, Interactive, StoreKind};
 use crate::credential::Context;
 use crate::discovery::{Discoverer, Target};
 use crate::error::{Error, Result};
-use crate::store::file::FileStore;
-use crate::store::memory::MemoryStore;
+use crate::store::os_keyring::Keyring;
 use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
+use crate::transport::dated::{Dated, Skew};
 
+mod account;
+pub mod adopt;
+mod asking;
 pub mod cooldown;
 mod ending;
 mod engine;
 pub mod identity;
+mod keeping;
 pub mod login;
-mod open;
+mod refresh;
+mod static_token;
 pub mod status;
 pub mod suspicion;
 pub mod token;
+pub mod transfer;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
+use trouble::Troubles;
+
+pub(crate) use asking::Asked;
 pub use ending::LogoutOutcome;
 pub use identity::Source;
+pub use refresh::under_way;
 pub use token::Token;
+
+/// What the store had at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// Needs no refresh yet.
+    Fresh(Token),
+    /// Valid, due for a refresh, and it can be refreshed.
+    Due(Token),
+}
+
+impl Stored {
+    /// The token, due or not.
+    pub fn token(&self) -> &Token {
+        match self {
+            Self::Fresh(token) | Self::Due(token) => token,
+        }
+    }
+}
 
 /// How a one-shot caller wants its token.
 #[derive(Debug, Clone, Copy)]
@@ -88,14 +116,29 @@ pub(crate) struct Inner {
     pub(crate) discoverer: Discoverer,
     pub(crate) target: Target,
     pub(crate) store: Arc<dyn TokenStore>,
+    /// Automatic prompts that nobody answered; `None` without a state folder.
+    prompts: Option<cooldown::Prompts>,
+    /// Other clients' logins for this endpoint; `None` where nothing is adopted.
+    foreign: Option<adopt::Foreign>,
     /// 0 to 1, drawn once.
     jitter: f64,
     current: ArcSwapOption<Current>,
-    flight: Mutex<Option<engine::Flight>>,
+    /// With the count of forks when it was started.
+    flight: Mutex<Option<(u64, engine::Flight)>>,
     /// Not before this time (milliseconds) is a failed background refresh tried again.
     background_after: AtomicI64,
     /// A record that could not be saved: it must not be lost while this process lives.
     unsaved: Mutex<Option<Record>>,
+    /// Rejections that are not written down yet: generation, and age of its token.
+    rejected: Mutex<Vec<(u64, Duration)>>,
+    troubles: Troubles,
+    /// How far the clock of the server that answered last is ahead.
+    skew: Skew,
+}
+
+/// What these hold is replaced as a whole: a panic elsewhere leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `token()` answers from memory.
@@ -104,6 +147,7 @@ struct Current {
     token: Option<Token>,
     /// From here on it is refreshed; `None` only for a static token, which cannot be.
     refresh_at: Option<Timestamp>,
+    obtained_at: Timestamp,
 }
 
 /// Makes a [`Session`]. Everything but the configuration has a default.
@@ -114,6 +158,7 @@ pub struct SessionBuilder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     store: Option<Arc<dyn TokenStore>>,
+    foreign: Option<Arc<dyn adopt::ForeignItems>>,
 }
 
 impl SessionBuilder {
@@ -142,6 +187,13 @@ impl SessionBuilder {
         self
     }
 
+    /// Where other clients keep their logins, instead of the operating system's keyring; `None`: they are left alone.
+    #[must_use]
+    pub fn adopt_from(mut self, items: Option<Arc<dyn adopt::ForeignItems>>) -> Self {
+        self.foreign = items;
+        self
+    }
+
     /// Makes the session. Touches neither network nor disk.
     ///
     /// # Errors
@@ -156,31 +208,42 @@ impl SessionBuilder {
         };
         let store = match self.store {
             Some(store) => store,
-            None => open_store(self.config.store.value, self.state.as_deref())?,
+            None => {
+                let keyring = Keyring::asking(self.config.interactive.value != Interactive::Never);
+                crate::store::open::open(self.config.store.value, self.state.as_deref(), keyring)?
+            }
         };
         let target = match (&self.config.issuer, &self.config.endpoint) {
             (Some(issuer), _) => Target::Issuer(issuer.value.clone()),
             (None, Some(endpoint)) => Target::Endpoint(endpoint.value.clone()),
             (None, None) => return Err(Error::internal("a session without a place")),
         };
+        let dated = Dated::new(transport, Arc::clone(&self.clock));
+        let skew = dated.skew();
+        let transport: Arc<dyn HttpTransport> = Arc::new(dated);
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
         let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {
             inner: Arc::new(Inner {
+                troubles: Troubles::new(self.state.as_deref(), &key),
+                skew,
+                rejected: Mutex::default(),
                 place,
-                source,
-                key,
                 context: Context { transport, clock: self.clock, entropy: self.entropy },
                 discoverer,
                 target,
                 store,
+                prompts: self.state.as_deref().map(|state| cooldown::Prompts::new(state, &key)),
+                foreign: adopt::Foreign::new(&self.config, &source, self.foreign),
                 jitter: f64::from(byte[0]) / 255.0,
                 current: ArcSwapOption::empty(),
                 flight: Mutex::new(None),
                 background_after: AtomicI64::new(i64::MIN),
                 unsaved: Mutex::new(None),
+                source,
+                key,
                 config: self.config,
             }),
         })
@@ -197,6 +260,8 @@ impl Session {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             store: None,
+            // A unit test must not look into the keyring of whoever runs it.
+            foreign: (!cfg!(test)).then(|| Arc::new(adopt::OsKeyring) as Arc<dyn adopt::ForeignItems>),
         }
     }
 
@@ -205,8 +270,11 @@ impl Session {
     pub fn fresh(&self) -> Option<Token> {
         let current = self.inner.current.load();
         let current = current.as_deref()?;
-        if current.refresh_at.is_some_and(|at| self.inner.context.clock.now() >= at) {
-            return None;
+        if let Some(refresh_at) = current.refresh_at {
+            let now = self.inner.context.clock.now();
+            if now >= refresh_at || now.plus(token::CLOCK_SET_BACK) < current.obtained_at {
+                return None;
+            }
         }
         current.token.clone()
     }
@@ -239,12 +307,12 @@ impl Session {
         engine::invalidate(&self.inner, token);
     }
 
-    /// The stored token, if it needs no refresh yet: reads the store, never the network, needs no runtime. For one-shot
-    /// processes before anything else.
+    /// The stored token, if it is valid and, where it is due for a refresh, can be refreshed: reads the store, never the
+    /// network, needs no runtime. For one-shot processes before anything else.
     ///
     /// # Errors
     /// Kind `Store`.
-    pub fn stored(&self) -> Result<Option<Token>> {
+    pub fn stored(&self) -> Result<Option<Stored>> {
         engine::stored(&self.inner)
     }
 
@@ -255,6 +323,12 @@ impl Session {
     /// As [`Session::token`].
     pub async fn token_once(&self, options: TokenOptions) -> Result<Option<Token>> {
         engine::token_once(&self.inner, options).await
+    }
+
+    /// Whether this process holds a session newer than the stored one, because it could not be saved: a process that ends
+    /// now loses it.
+    pub fn is_unsaved(&self) -> bool {
+        locked(&self.inner.unsaved).is_some()
     }
 
     /// The configuration.
@@ -279,10 +353,10 @@ impl Session {
     }
 }
 
-/// Opens the store that is configured.
+/// Opens the store that is configured, for commands that need no session. Nobody is asked to unlock a keyring.
 ///
 /// # Errors
-/// Kind `Config` for a kind that this version has not, or that has no place to be.
+/// As [`crate::store::open::open`].
 pub fn open_store(kind: StoreKind, state: Option<&std::path::Path>) -> Result<Arc<dyn TokenStore>> {
-    open::open(kind, state)
+    crate::store::open::open(kind, state, Keyring::SILENT)
 }

@@ -1,13 +1,18 @@
 //! The engine, on a scripted transport, a fake clock and the memory store.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::clock::fake::{FakeClock, FakeEntropy};
 use crate::config::{AuthType, Origin, Setting, StaticToken};
 use crate::error::ErrorKind;
 use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::store::memory::MemoryStore;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};
+
+mod faults;
 
 type Line = (&'static str, Result<Reply, Failure>);
 
@@ -90,6 +95,7 @@ impl Scene {
             obtained_at: Some(now),
             refresh_token: Some(RefreshToken::new("r1")),
             session_expires_at: None,
+            adopted_from: None,
         };
         self.store.save(self.session.key(), &record).unwrap();
         self
@@ -164,7 +170,7 @@ async fn a_wrong_secret_is_denied_and_not_retried_for_ever() {
 #[tokio::test]
 async fn a_refresh_rotates_saves_and_keeps_what_was_not_replaced() {
     let scene = scene(person(), vec![metadata(), token("a2", r#","refresh_token":"r2""#), token("a3", "")]).signed_in();
-    assert_eq!(scene.session.stored().unwrap().unwrap().expose(), "a1");
+    assert_eq!(scene.session.stored().unwrap().unwrap().token().expose(), "a1");
     scene.past_the_end();
     assert_eq!(scene.session.stored().unwrap(), None);
     assert_eq!(scene.token().await.unwrap(), "a2");

@@ -67,6 +67,9 @@ pub fn refresh_margin(lifetime: Duration, jitter: f64) -> Duration {
 /// A token whose expiry nobody knows is refreshed after this, where it can be; if not it serves until it is rejected.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(600);
 
+/// A token from further in the future than this was obtained before the clock was set back.
+pub const CLOCK_SET_BACK: Duration = Duration::from_secs(60);
+
 /// When a token obtained at one time and expiring at another is refreshed.
 pub fn refresh_at(obtained_at: Timestamp, expires_at: Option<Timestamp>, jitter: f64) -> Timestamp {
     match expires_at {

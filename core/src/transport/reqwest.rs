@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -15,7 +16,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy};
 
 use super::failure::{Attempt, classify, proxy_login};
 use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Purpose, Reply};
-use crate::config::{NetworkConfig, Setting};
+use crate::config::{NetworkConfig, ProxyUrl, Setting};
 use crate::error::{Error, ErrorKind, Result};
 
 /// TCP and TLS together.
@@ -24,9 +25,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The built-in [`HttpTransport`].
 pub struct ReqwestTransport {
     settings: Settings,
+    clients: ArcSwap<Clients>,
+}
+
+/// Clients with their connections, which belong to one process: a forked child makes its own.
+struct Clients {
+    forks: u64,
     plain: OnceLock<Result<Client>>,
     plain_http2: OnceLock<Result<Client>>,
     tls: OnceLock<Result<Client>>,
+}
+
+impl Clients {
+    fn of_this_process() -> Arc<Self> {
+        let slot = OnceLock::new;
+        Arc::new(Self { forks: crate::fork::count(), plain: slot(), plain_http2: slot(), tls: slot() })
+    }
 }
 
 /// What every client is built with; files are read once, when the transport is made.
@@ -59,6 +73,7 @@ impl ReqwestTransport {
     /// # Errors
     /// Kind `Config`, naming the setting and the file.
     pub fn new(network: &NetworkConfig) -> Result<Self> {
+        crate::fork::watch();
         let roots = match &network.ca_cert {
             Some(setting) => read_roots(setting)?,
             None => Vec::new(),
@@ -74,29 +89,36 @@ impl ReqwestTransport {
                 identity: read_identity(network)?,
                 proxy,
                 proxies,
-                proxy_by_tls: network.http_proxy_url.as_ref().is_some_and(|url| url.value.starts_with("https:")),
+                proxy_by_tls: network
+                    .http_proxy_url
+                    .as_ref()
+                    .is_some_and(|url| url.value.expose().starts_with("https:")),
             },
-            plain: OnceLock::new(),
-            plain_http2: OnceLock::new(),
-            tls: OnceLock::new(),
+            clients: ArcSwap::new(Clients::of_this_process()),
         })
     }
 
     /// Whether the client with the platform's roots was built.
     #[cfg(test)]
     pub(super) fn has_tls_client(&self) -> bool {
-        self.tls.get().is_some()
+        self.clients.load().tls.get().is_some()
     }
 
-    fn client(&self, tls: bool, http2_only: bool) -> Result<&Client> {
+    fn client(&self, tls: bool, http2_only: bool) -> Result<Client> {
+        let mut clients = self.clients.load_full();
+        if clients.forks != crate::fork::count() {
+            // The parent still uses its connections, and the tasks that serve them run only there.
+            clients = Clients::of_this_process();
+            self.clients.store(Arc::clone(&clients));
+        }
         // With TLS one client negotiates per connection; whether it became HTTP/2 is checked on the answer.
         let prior_knowledge = http2_only && !tls;
         let slot = match (tls, prior_knowledge) {
-            (true, _) => &self.tls,
-            (false, true) => &self.plain_http2,
-            (false, false) => &self.plain,
+            (true, _) => &clients.tls,
+            (false, true) => &clients.plain_http2,
+            (false, false) => &clients.plain,
         };
-        slot.get_or_init(|| self.settings.build(tls, prior_knowledge)).as_ref().map_err(Clone::clone)
+        slot.get_or_init(|| self.settings.build(tls, prior_knowledge)).clone()
     }
 
     async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
@@ -219,13 +241,14 @@ impl Settings {
 }
 
 /// `httpProxyURL` for the clients, and for messages. `NO_PROXY` holds for it too.
-fn explicit_proxy(setting: &Setting<String>) -> Result<(Proxy, Matcher)> {
+fn explicit_proxy(setting: &Setting<ProxyUrl>) -> Result<(Proxy, Matcher)> {
     // The URL may hold a password: not even the parser's words about it leave.
     let invalid = || {
         Error::config("proxy_invalid", setting.origin.to_string(), "httpProxyURL is not the URL of an HTTP proxy")
             .with_next("Write it as http://proxy.example:3128")
     };
-    let text = if setting.value.contains("://") { setting.value.clone() } else { format!("http://{}", setting.value) };
+    let configured = setting.value.expose(); // EXPOSE: for the client.
+    let text = if configured.contains("://") { configured.to_owned() } else { format!("http://{configured}") };
     let url = url::Url::parse(&text).map_err(|_| invalid())?;
     // Any other scheme would be ignored, and the calls would go out directly.
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

@@ -22,6 +22,8 @@ class OidcProvider(Issuer):
         env = {**os.environ, **settings}
         self.service = Service(["node", PEERS / "oidc-provider.mjs"], env, folder / "oidc-provider.log")
         super().__init__(self.service.ready["issuer"])
+        # Where it listens: not its name where it stands behind a proxy (OIDC_ISSUER).
+        self.address: str = self.service.ready["address"]
         self.secrets = {client["client_id"]: client["client_secret"] for client in self.service.ready["clients"]}
 
     def end(self):
@@ -48,8 +50,11 @@ class Sandbox(Issuer):
         reply.raise_for_status()
 
     def fault(self, kind: str, count: int, **filters):
-        """The next `count` requests go wrong: 503, html, slow, reset or garbage."""
+        """The next `count` requests go wrong: 503, html, slow, reset, garbage, delay-MILLISECONDS."""
         self._admin("/faults", {"kind": kind, "count": count, **filters})
+
+    def clear_faults(self):
+        requests.delete(f"{self.ready['admin']}/faults", timeout=10).raise_for_status()
 
     def clock(self, offset: int):
         """The server's clock runs `offset` seconds ahead of the machine's."""

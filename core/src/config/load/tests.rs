@@ -124,6 +124,7 @@ fn every_spelling_of_every_key_reaches_its_setting() {
             Key::Interactive => "always",
             Key::ExtraParams => "a=value",
             Key::Profile => "p",
+            Key::Issuer | Key::TokenUrl => "https://value.example/x",
             _ => "value",
         };
         let expect = |config: &Config, spelled: &str| {
@@ -170,7 +171,7 @@ fn flags_reach_their_settings() {
             ca_cert: Some("~/ca.pem".into()),
             client_cert: Some("c.pem".into()),
             client_key: Some("/k.pem".into()),
-            http_proxy_url: Some("http://u:p@proxy:1".to_owned()),
+            http_proxy_url: Some("http://u:p@proxy:1".into()),
             auth_type: Some("device".to_owned()),
             client_id: Some("id".to_owned()),
             client_secret: Some(ClientSecret::new("canary")),
@@ -320,3 +321,4 @@ fn client_secret_sources_in_flytekits_order() {
 
 mod endpoints;
 mod trusting;
+mod values;

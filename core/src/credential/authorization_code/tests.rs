@@ -25,7 +25,6 @@ fn wanted<'a>(client: &'a Client, redirect_uri: &'a str, listen: Listen) -> Begi
     BeginAuthorizationCode {
         client,
         redirect_uri,
-        port: LoopbackPort::AsRegistered,
         authorization_endpoint: "https://idp.example/auth?tenant=t",
         token_endpoint: "https://idp.example/token",
         issuer: Some("https://idp.example"),

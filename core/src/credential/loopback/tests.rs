@@ -15,7 +15,7 @@ fn expected() -> Expected {
 }
 
 fn redirect(uri: &str) -> Redirect {
-    Redirect::parse(uri, LoopbackPort::AsRegistered).unwrap()
+    Redirect::parse(uri).unwrap()
 }
 
 async fn bound(uri: &str) -> Loopback {
@@ -319,37 +319,24 @@ async fn a_port_taken_in_one_family_only_is_busy() {
 
 #[test]
 fn redirects() {
-    let table: &[(&str, LoopbackPort, usize, Option<u16>, &str)] = &[
-        (
-            "http://localhost:53593/callback",
-            LoopbackPort::AsRegistered,
-            2,
-            Some(53593),
-            "http://localhost:53593/callback",
-        ),
-        ("http://LocalHost:53593", LoopbackPort::AsRegistered, 2, Some(53593), "http://LocalHost:53593"),
-        ("http://127.0.0.1:53593/cb", LoopbackPort::AsRegistered, 1, Some(53593), "http://127.0.0.1:53593/cb"),
-        ("http://127.0.0.1:53593/cb", LoopbackPort::Any, 1, Some(4711), "http://127.0.0.1:4711/cb"),
-        ("http://127.0.0.1/cb", LoopbackPort::AsRegistered, 1, Some(4711), "http://127.0.0.1:4711/cb"),
-        ("http://[::1]:0/cb?x=1", LoopbackPort::AsRegistered, 1, Some(4711), "http://[::1]:4711/cb?x=1"),
-        ("https://localhost:53593/cb", LoopbackPort::AsRegistered, 0, None, "https://localhost:53593/cb"),
-        ("http://127.0.0.2:1/cb", LoopbackPort::AsRegistered, 0, None, "http://127.0.0.2:1/cb"),
-        ("https://app.example/done", LoopbackPort::AsRegistered, 0, None, "https://app.example/done"),
-        ("urn:ietf:wg:oauth:2.0:oob", LoopbackPort::AsRegistered, 0, None, "urn:ietf:wg:oauth:2.0:oob"),
-        (
-            "http://localhost.evil.example:1/cb",
-            LoopbackPort::AsRegistered,
-            0,
-            None,
-            "http://localhost.evil.example:1/cb",
-        ),
+    let table: &[(&str, usize, Option<u16>, &str)] = &[
+        ("http://localhost:53593/callback", 2, Some(53593), "http://localhost:53593/callback"),
+        ("http://LocalHost:53593", 2, Some(53593), "http://LocalHost:53593"),
+        ("http://127.0.0.1:53593/cb", 1, Some(53593), "http://127.0.0.1:53593/cb"),
+        ("http://127.0.0.1/cb", 1, Some(4711), "http://127.0.0.1:4711/cb"),
+        ("http://[::1]:0/cb?x=1", 1, Some(4711), "http://[::1]:4711/cb?x=1"),
+        ("https://localhost:53593/cb", 0, None, "https://localhost:53593/cb"),
+        ("http://127.0.0.2:1/cb", 0, None, "http://127.0.0.2:1/cb"),
+        ("https://app.example/done", 0, None, "https://app.example/done"),
+        ("urn:ietf:wg:oauth:2.0:oob", 0, None, "urn:ietf:wg:oauth:2.0:oob"),
+        ("http://localhost.evil.example:1/cb", 0, None, "http://localhost.evil.example:1/cb"),
     ];
-    for (text, port, families, listening_on, uri) in table {
-        let redirect = Redirect::parse(text, *port).unwrap();
+    for (text, families, listening_on, uri) in table {
+        let redirect = Redirect::parse(text).unwrap();
         assert_eq!((redirect.families.len(), redirect.is_loopback()), (*families, *families > 0), "{text}");
         assert_eq!(redirect.uri(*listening_on), *uri);
     }
-    assert_eq!(Redirect::parse("localhost", LoopbackPort::Any).unwrap_err().code(), "metadata_invalid");
+    assert_eq!(Redirect::parse("localhost").unwrap_err().code(), "metadata_invalid");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ async fn secure_peer() -> (Peer, tempfile::NamedTempFile) {
 }
 
 fn network(proxy: String, ca: &Path) -> NetworkConfig {
-    NetworkConfig { http_proxy_url: set(proxy), ca_cert: set(ca.to_owned()), ..NetworkConfig::default() }
+    NetworkConfig { http_proxy_url: set(proxy.into()), ca_cert: set(ca.to_owned()), ..NetworkConfig::default() }
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_certificate_behind_a_proxy_is_the_servers() {
 #[test]
 fn a_proxy_url_that_is_none() {
     for url in ["socks5://user:canary@127.0.0.1:1", "ftp://x", "http://", "http://user:canary@:x", "://canary"] {
-        let network = NetworkConfig { http_proxy_url: set(url.to_owned()), ..NetworkConfig::default() };
+        let network = NetworkConfig { http_proxy_url: set(url.into()), ..NetworkConfig::default() };
         let Err(error) = ReqwestTransport::new(&network) else { panic!("{url}") };
         assert_eq!(
             (error.kind(), error.code(), error.setting()),
@@ -128,7 +128,7 @@ fn a_proxy_url_that_is_none() {
         );
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     }
-    let bare = NetworkConfig { http_proxy_url: set("127.0.0.1:3128".to_owned()), ..NetworkConfig::default() };
+    let bare = NetworkConfig { http_proxy_url: set("127.0.0.1:3128".into()), ..NetworkConfig::default() };
     assert!(ReqwestTransport::new(&bare).is_ok());
 }
 
@@ -139,8 +139,11 @@ async fn child() {
     let Ok(url) = std::env::var("FLYTE_TEST_URL") else { return };
     let ca = PathBuf::from(std::env::var("FLYTE_TEST_CA").unwrap());
     let explicit = std::env::var("FLYTE_TEST_PROXY").ok();
-    let network =
-        NetworkConfig { http_proxy_url: explicit.and_then(set), ca_cert: set(ca), ..NetworkConfig::default() };
+    let network = NetworkConfig {
+        http_proxy_url: explicit.and_then(|url| set(url.into())),
+        ca_cert: set(ca),
+        ..NetworkConfig::default()
+    };
     match transport(&network).send(get(&url)).await {
         Ok(reply) => println!("outcome=<{}>", String::from_utf8_lossy(&reply.body)),
         Err(failure) => println!("outcome=<{:?}>", failure.kind),

@@ -1,0 +1,159 @@
+//! The engine's way to the store: off the async threads, under the lock, and nothing is ever lost to a failed save.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Inner, locked};
+use crate::config::Setting;
+use crate::credential::TokenSet;
+use crate::discovery::ServerAuth;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::lock::describe_holder;
+use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
+use crate::store::{LockGuard, LockKind, Record};
+
+/// Between two looks at a lock that is taken.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+
+pub(super) fn new_record(
+    inner: &Inner,
+    server: Option<&ServerAuth>,
+    before: Option<&Record>,
+    origin: TokenOrigin,
+    tokens: TokenSet,
+) -> Record {
+    let text = |setting: &Option<Setting<String>>| setting.as_ref().map(|setting| setting.value.clone());
+    let asked = server.map(|server| inner.asked(server, true));
+    Record {
+        schema_version: SCHEMA_VERSION,
+        generation: before.map_or(0, |record| record.generation) + 1,
+        endpoint: inner.place.clone(),
+        profile: text(&inner.config.profile),
+        account: text(&inner.config.account),
+        flyte_generation: server.and_then(|server| server.generation),
+        origin,
+        issuer: server.and_then(|server| server.metadata.issuer.clone()),
+        client_id: before
+            .and_then(|record| record.client_id.clone())
+            .or_else(|| server.and_then(|server| inner.client_id(server).ok())),
+        client_auth_method: before.and_then(|record| record.client_auth_method),
+        scopes: tokens
+            .scopes
+            .or_else(|| before.map(|record| record.scopes.clone()))
+            .or_else(|| asked.as_ref().map(|asked| asked.scopes.clone()))
+            .unwrap_or_default(),
+        audience: asked.and_then(|asked| asked.audience),
+        subject: before.and_then(|record| record.subject.clone()),
+        email: before.and_then(|record| record.email.clone()),
+        header_name: inner.header_name(server),
+        access_token: tokens.access_token,
+        expires_at: tokens.expires_at,
+        obtained_at: Some(tokens.obtained_at),
+        // RFC 6749 section 6: a reply without a refresh token keeps the old one.
+        refresh_token: tokens.refresh_token.or_else(|| before.and_then(|record| record.refresh_token.clone())),
+        session_expires_at: tokens.refresh_expires_at.or_else(|| before.and_then(|record| record.session_expires_at)),
+        adopted_from: before.and_then(|record| record.adopted_from.clone()),
+    }
+}
+
+/// The newest record: a save that failed in this process comes before what is on disk.
+pub(super) async fn load(inner: &Arc<Inner>) -> Result<Option<Record>> {
+    let unsaved = locked(&inner.unsaved).clone();
+    let stored = blocking(inner, load_stored).await?;
+    Ok(match (unsaved, stored) {
+        (Some(unsaved), Some(stored)) if stored.generation >= unsaved.generation => Some(stored),
+        (Some(unsaved), _) => Some(unsaved),
+        (None, stored) => stored,
+    })
+}
+
+/// What the store has. A damaged record is as if there were none, so that a login can mend it; a newer or foreign one is
+/// an error.
+pub(super) fn load_stored(inner: &Inner) -> Result<Option<Record>> {
+    match inner.store.load(&inner.key) {
+        Err(error) if error.code() == "store_corrupt" => {
+            tracing::warn!(%error, "the stored session is ignored");
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// The session that a login is about to replace; an error if the new one could not be kept, before anybody is asked.
+pub(super) async fn load_for_login(inner: &Arc<Inner>) -> Result<Option<Record>> {
+    blocking(inner, |inner| match inner.store.load_for_login(&inner.key) {
+        Err(error) if error.code() == "store_corrupt" => Ok(None),
+        other => other,
+    })
+    .await
+}
+
+/// Saves before anything is published. If that cannot be done the token still serves this process, and the record is
+/// kept for the next try: an error here would throw away a refresh token that exists nowhere else.
+pub(super) async fn save(inner: &Arc<Inner>, record: &Record) {
+    let saved = save_strictly(inner, record).await;
+    let mut unsaved = locked(&inner.unsaved);
+    *unsaved = match saved {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the session could not be saved; it serves this process only");
+            Some(record.clone())
+        }
+    };
+}
+
+/// A save that failed is tried again, under the lock; what somebody else saved meanwhile is newer and stays.
+pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
+    if locked(&inner.unsaved).is_none() {
+        return;
+    }
+    let Ok(_lock) = lock(inner, LockKind::Refresh, Duration::from_secs(1)).await else { return };
+    let Some(unsaved) = locked(&inner.unsaved).clone() else { return };
+    match load(inner).await {
+        Ok(Some(newest)) if newest.generation == unsaved.generation && newest != unsaved => {
+            *locked(&inner.unsaved) = None;
+        }
+        Ok(Some(newest)) if newest.generation > unsaved.generation => *locked(&inner.unsaved) = None,
+        _ => save(inner, &unsaved).await,
+    }
+}
+
+/// Saves, or says why not: after a login the person is there to hear it.
+pub(super) async fn save_strictly(inner: &Arc<Inner>, record: &Record) -> Result<()> {
+    let record = record.clone();
+    blocking(inner, move |inner| inner.store.save(&inner.key, &record)).await
+}
+
+/// Takes a lock, looking again every few milliseconds: a waiter can be cancelled, and nothing blocks a thread.
+pub(super) async fn lock(inner: &Arc<Inner>, kind: LockKind, timeout: Duration) -> Result<Box<dyn LockGuard>> {
+    let deadline = tokio::time::Instant::now() + timeout;
+    loop {
+        let holder = match blocking(inner, move |inner| inner.store.try_lock(&inner.key, kind)).await? {
+            Ok(guard) => return Ok(guard),
+            Err(holder) => holder,
+        };
+        if tokio::time::Instant::now() >= deadline {
+            let by = holder.map_or_else(|| "another process".to_owned(), describe_holder);
+            return Err(Error::new(
+                ErrorKind::Store,
+                "lock_timeout",
+                format!("{by} has held the lock of the session with {} for {} s", inner.place, timeout.as_secs()),
+            )
+            .with_endpoint(inner.place.clone())
+            .with_retryable(true)
+            .with_next("Wait for it or end it, then try again"));
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+/// Runs a store call off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    call: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let inner = Arc::clone(inner);
+    tokio::task::spawn_blocking(move || call(&inner))
+        .await
+        .map_err(|cause| Error::internal("a store call panicked").with_source(cause))?
+}
