@@ -5,19 +5,13 @@
 mod session;
 
 use flyte_auth::interaction::Flow;
-use flyte_auth::interaction::surroundings::Surroundings;
-use flyte_auth::session::login::{DEFAULT_TIMEOUT, LoginOptions};
+use flyte_auth::session::login::LoginOptions;
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "a program for a terminal")]
 async fn main() -> Result<(), flyte_auth::Error> {
     let session = session::from_arguments()?;
-    let options = LoginOptions {
-        flow: Flow::Device,
-        no_browser: true,
-        timeout: DEFAULT_TIMEOUT,
-        surroundings: Surroundings::default(),
-    };
+    let options = LoginOptions { flow: Flow::Device, ..LoginOptions::default() };
     let Some(pending) = session.begin_login(&options).await? else {
         println!("{} has no auth", session.place());
         return Ok(());

@@ -40,6 +40,20 @@ pub struct LoginOptions {
     pub instead_of: Option<u64>,
 }
 
+impl Default for LoginOptions {
+    /// A login that somebody asked for, along the ladder, in surroundings of which nothing is known.
+    fn default() -> Self {
+        Self {
+            flow: Flow::Auto,
+            no_browser: false,
+            timeout: DEFAULT_TIMEOUT,
+            automatic: false,
+            surroundings: Surroundings::default(),
+            instead_of: None,
+        }
+    }
+}
+
 /// What a login did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginOutcome {
