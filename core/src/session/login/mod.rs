@@ -40,15 +40,15 @@ pub struct LoginOptions {
     pub instead_of: Option<u64>,
 }
 
-impl LoginOptions {
-    /// What a person who typed `login` here wants: the ladder, a browser if there is one, five minutes.
-    pub fn new(surroundings: Surroundings) -> Self {
+impl Default for LoginOptions {
+    /// A login that somebody asked for, along the ladder, in surroundings of which nothing is known.
+    fn default() -> Self {
         Self {
             flow: Flow::Auto,
             no_browser: false,
             timeout: DEFAULT_TIMEOUT,
             automatic: false,
-            surroundings,
+            surroundings: Surroundings::default(),
             instead_of: None,
         }
     }

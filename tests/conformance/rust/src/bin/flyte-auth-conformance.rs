@@ -147,7 +147,7 @@ fn login_options(flow: &str) -> Result<LoginOptions> {
         other => return Err(internal(format!("no flow is called {other}"))),
     };
     let surroundings = Surroundings::gather(&ProcessContext::env);
-    Ok(LoginOptions { flow, timeout: Duration::from_secs(120), ..LoginOptions::new(surroundings) })
+    Ok(LoginOptions { flow, timeout: Duration::from_secs(120), surroundings, ..LoginOptions::default() })
 }
 
 /// A session from the keyword arguments that every language has.
