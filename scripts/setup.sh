@@ -27,6 +27,12 @@ need fonts-dejavu-core /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 need util-linux /usr/bin/setsid
 need curl /usr/bin/curl
 need gcc /usr/bin/cc
+if [ "$what" != demo ]; then
+  # A Secret Service without a desktop, and a witness of what is in it.
+  need dbus-daemon /usr/bin/dbus-daemon
+  need gnome-keyring /usr/bin/gnome-keyring-daemon
+  need libsecret-tools /usr/bin/secret-tool
+fi
 python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
 
 # The demo needs no browser.

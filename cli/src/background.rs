@@ -4,6 +4,7 @@
 //! with the request under way could lose the session: the server may have replaced the refresh token, and nobody would
 //! keep the new one. So another process makes it, out of reach of the terminal's Ctrl-C, and ends when it is saved.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// How long a caller waits for a refresh that it does not need yet.
@@ -11,21 +12,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts this command line again as the refresher and waits for its end, at most [`PATIENCE`]. `false` if it could not
 /// be started.
-#[cfg(unix)]
 pub(crate) fn refresh() -> bool {
-    use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
-
     let Ok(program) = std::env::current_exe() else { return false };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(std::env::args_os().skip(1))
         .arg("--refresh-only")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    let Ok(mut child) = child else { return false };
+        .stderr(Stdio::null());
+    out_of_reach(&mut command);
+    let Ok(mut child) = command.spawn() else { return false };
     let step = Duration::from_millis(5);
     for _ in 0..PATIENCE.as_millis() / step.as_millis() {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -37,8 +34,14 @@ pub(crate) fn refresh() -> bool {
     true
 }
 
-/// There is no way here to leave the console's process group.
-#[cfg(not(unix))]
-pub(crate) fn refresh() -> bool {
-    false
+/// A process group of its own: the terminal's Ctrl-C goes to the foreground's group.
+#[cfg(unix)]
+fn out_of_reach(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+/// No console, and so no Ctrl-C of one: `DETACHED_PROCESS`.
+#[cfg(windows)]
+fn out_of_reach(command: &mut Command) {
+    std::os::windows::process::CommandExt::creation_flags(command, 0x8);
 }

@@ -12,7 +12,7 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
     if args.all {
         return all(global, as_json);
     }
-    let session = setup::session_to_look(&setup::with_target(global, args.target.as_deref()))?;
+    let session = setup::session_to_end(&setup::with_target(global, args.target.as_deref()))?;
     let outcome = setup::block_on(session.logout(args.revoke))?;
     let revoked = outcome.revocation.as_ref().map(std::result::Result::is_ok);
     if as_json {
@@ -39,9 +39,11 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
 fn all(global: &Global, as_json: bool) -> Result<ExitCode> {
     let store = setup::store(global)?;
     let mut ended = Vec::new();
-    for (key, record) in store.list()? {
+    // By key: what cannot be read (a locked keyring, another key) must go too.
+    for key in store.keys()? {
+        let endpoint = store.load(&key).ok().flatten().map(|record| record.endpoint);
         if store.delete(&key)? {
-            ended.push(record.endpoint);
+            ended.push(endpoint.unwrap_or_else(|| format!("session {}", key.as_str())));
         }
     }
     if as_json {

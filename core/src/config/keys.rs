@@ -115,7 +115,7 @@ pub(super) const ROWS: [Row; 25] = [
         [&["FLYTE_AUTH_COMMAND"], &["FLYTE_ADMIN_COMMAND"], &["FLYTE_CREDENTIALS_COMMAND"]], Shape::List),
     row(Key::ProxyCommand, "proxy_command", "proxyCommand", "credentials.proxy_command",
         [&["FLYTE_AUTH_PROXY_COMMAND"], &["FLYTE_ADMIN_PROXYCOMMAND"], &["FLYTE_CREDENTIALS_PROXY_COMMAND"]], Shape::List),
-    row(Key::Store, "store", "", "", [&["FLYTE_AUTH_STORE"], &[], &[]], Shape::Text),
+    row(Key::Store, "store", "store", "", [&["FLYTE_AUTH_STORE"], &[], &[]], Shape::Text),
     row(Key::Interactive, "interactive", "", "", [&["FLYTE_AUTH_INTERACTIVE"], &[], &[]], Shape::Text),
     row(Key::Profile, "profile", "", "", [&["FLYTE_AUTH_PROFILE", "FLYTE_PROFILE"], &[], &[]], Shape::Text),
     row(Key::Account, "account", "", "", [&["FLYTE_AUTH_ACCOUNT"], &[], &[]], Shape::Text),

@@ -30,6 +30,8 @@ const REJECTED: Timestamp = Timestamp::from_millis(0);
 pub(super) struct Want {
     /// Not a token of this generation or an older one: it was rejected, or a refresh was forced.
     pub(super) newer_than: Option<u64>,
+    /// The process ends after this: what it cannot save is lost.
+    pub(super) one_shot: bool,
     /// A failed refresh is an error even while the old token lives: the caller holds it and decides itself.
     pub(super) or_fail: bool,
 }
@@ -67,9 +69,9 @@ pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Res
         }
         let outlives = token.expires_at().is_none_or(|at| at >= now.plus(options.min_ttl));
         if options.force_refresh || !outlives {
-            return wait(inner, Want { newer_than: Some(record.generation), or_fail: true }).await;
+            return wait(inner, Want { newer_than: Some(record.generation), or_fail: true, one_shot: true }).await;
         }
-        let refreshed = wait(inner, Want { newer_than: None, or_fail: true });
+        let refreshed = wait(inner, Want { newer_than: None, or_fail: true, one_shot: true });
         return match tokio::time::timeout(options.patience, refreshed).await {
             Ok(Ok(token)) => Ok(token),
             // The refresh goes on in its task; `under_way` tells whoever ends the process when it may.
@@ -77,7 +79,7 @@ pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Res
         };
     }
     let newer_than = record.filter(|_| options.force_refresh).map(|record| record.generation);
-    wait(inner, Want { newer_than, ..Want::default() }).await
+    wait(inner, Want { newer_than, or_fail: false, one_shot: true }).await
 }
 
 fn inner_is_fresh(inner: &Inner, now: Timestamp) -> bool {
@@ -88,9 +90,10 @@ pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
     if matches!(inner.source, Source::Static(_) | Source::Passthrough | Source::None) {
         return Ok(None);
     }
-    let Some(record) = inner.store.load(&inner.key)? else { return Ok(None) };
+    let Some(record) = keeping::load_stored(inner)? else { return Ok(None) };
     let now = inner.context.clock.now();
-    let Some(refresh_at) = servable(inner, &record, now) else { return Ok(None) };
+    let rejected = rejected_generation(inner).is_some_and(|old| record.generation <= old);
+    let Some(refresh_at) = servable(inner, &record, now).filter(|_| !rejected) else { return Ok(None) };
     let token = publish(inner, &record);
     if now < refresh_at {
         return Ok(Some(Stored::Fresh(token)));

@@ -58,20 +58,33 @@ pub(super) fn new_record(
 /// The newest record: a save that failed in this process comes before what is on disk.
 pub(super) async fn load(inner: &Arc<Inner>) -> Result<Option<Record>> {
     let unsaved = locked(&inner.unsaved).clone();
-    let stored = blocking(inner, |inner| match inner.store.load(&inner.key) {
-        // Damaged: as if there were none, so that a login can mend it. A newer or foreign one is an error.
-        Err(error) if error.code() == "store_corrupt" => {
-            tracing::warn!(%error, "the stored session is ignored");
-            Ok(None)
-        }
-        other => other,
-    })
-    .await?;
+    let stored = blocking(inner, load_stored).await?;
     Ok(match (unsaved, stored) {
         (Some(unsaved), Some(stored)) if stored.generation >= unsaved.generation => Some(stored),
         (Some(unsaved), _) => Some(unsaved),
         (None, stored) => stored,
     })
+}
+
+/// What the store has. A damaged record is as if there were none, so that a login can mend it; a newer or foreign one is
+/// an error.
+pub(super) fn load_stored(inner: &Inner) -> Result<Option<Record>> {
+    match inner.store.load(&inner.key) {
+        Err(error) if error.code() == "store_corrupt" => {
+            tracing::warn!(%error, "the stored session is ignored");
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// The session that a login is about to replace; an error if the new one could not be kept, before anybody is asked.
+pub(super) async fn load_for_login(inner: &Arc<Inner>) -> Result<Option<Record>> {
+    blocking(inner, |inner| match inner.store.load_for_login(&inner.key) {
+        Err(error) if error.code() == "store_corrupt" => Ok(None),
+        other => other,
+    })
+    .await
 }
 
 /// Saves before anything is published. If that cannot be done the token still serves this process, and the record is

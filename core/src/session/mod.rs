@@ -20,12 +20,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, Interactive, StoreKind};
 use crate::credential::Context;
 use crate::discovery::{Discoverer, Target};
 use crate::error::{Error, Result};
-use crate::store::file::FileStore;
-use crate::store::memory::MemoryStore;
+use crate::store::os_keyring::Keyring;
 use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
 use crate::transport::dated::{Dated, Skew};
@@ -37,7 +36,6 @@ mod engine;
 pub mod identity;
 mod keeping;
 pub mod login;
-mod open;
 mod refresh;
 mod static_token;
 pub mod status;
@@ -194,7 +192,10 @@ impl SessionBuilder {
         };
         let store = match self.store {
             Some(store) => store,
-            None => open_store(self.config.store.value, self.state.as_deref())?,
+            None => {
+                let keyring = Keyring::asking(self.config.interactive.value != Interactive::Never);
+                crate::store::open::open(self.config.store.value, self.state.as_deref(), keyring)?
+            }
         };
         let target = match (&self.config.issuer, &self.config.endpoint) {
             (Some(issuer), _) => Target::Issuer(issuer.value.clone()),
@@ -304,6 +305,12 @@ impl Session {
         engine::token_once(&self.inner, options).await
     }
 
+    /// Whether this process holds a session newer than the stored one, because it could not be saved: a process that ends
+    /// now loses it.
+    pub fn is_unsaved(&self) -> bool {
+        locked(&self.inner.unsaved).is_some()
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.inner.config
@@ -326,10 +333,10 @@ impl Session {
     }
 }
 
-/// Opens the store that is configured.
+/// Opens the store that is configured, for commands that need no session. Nobody is asked to unlock a keyring.
 ///
 /// # Errors
-/// Kind `Config` for a kind that this version has not, or that has no place to be.
+/// As [`crate::store::open::open`].
 pub fn open_store(kind: StoreKind, state: Option<&std::path::Path>) -> Result<Arc<dyn TokenStore>> {
-    open::open(kind, state)
+    crate::store::open::open(kind, state, Keyring::SILENT)
 }

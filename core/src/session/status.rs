@@ -1,6 +1,6 @@
 //! What `status`, `list` and `whoami` tell.
 
-use super::{Session, engine};
+use super::{Session, engine, keeping, trouble};
 use crate::clock::Timestamp;
 use crate::discovery::{Discovery, Generation, UserInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,10 +68,7 @@ impl Session {
     /// Kind `Store`.
     pub fn status(&self) -> Result<Status> {
         let inner = &self.inner;
-        let record = match inner.store.load(&inner.key) {
-            Err(error) if error.code() == "store_corrupt" => None,
-            other => other?,
-        };
+        let record = keeping::load_stored(inner)?;
         let discovery = inner.discoverer.cached(&inner.target);
         let server = match &discovery {
             Some(Discovery::Auth(server)) => Some(server.as_ref()),
@@ -85,7 +82,7 @@ impl Session {
         let no_auth = matches!(discovery, Some(Discovery::NoAuth { .. }));
         let signed_in = inner.source.is_machine() || no_auth || record.as_ref().is_some_and(alive);
         let rfc3339 = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
-        let description = inner.store.describe();
+        let description = inner.store.describe_for(&inner.key);
         let config = &inner.config;
         Ok(Status {
             endpoint: inner.place.clone(),
@@ -153,7 +150,16 @@ impl Session {
             Err(error) if error.code() == "unauthenticated" => {
                 self.invalidate(None);
                 let _ = engine::token(&self.inner).await?;
-                self.whoami().await
+                let again = self.whoami().await;
+                match again {
+                    // Two tokens, the second fresh: if the clocks are apart, that is why.
+                    Err(error) if error.code() == "unauthenticated" => {
+                        let place = self.place();
+                        let rejected = format!("{place} does not accept the token");
+                        Err(trouble::clock_skew(place, &rejected, self.inner.skew.millis()).unwrap_or(error))
+                    }
+                    other => other,
+                }
             }
             other => other,
         }

@@ -7,6 +7,7 @@ use crate::clock::fake::{FakeClock, FakeEntropy};
 use crate::config::{AuthType, Origin, Setting, StaticToken};
 use crate::error::ErrorKind;
 use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::store::memory::MemoryStore;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};

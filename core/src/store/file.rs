@@ -1,24 +1,18 @@
-//! Records as 0600 files in a 0700 folder, one a session, replaced atomically; lock files beside them, never deleted.
+//! Records as plain 0600 files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use super::leftovers;
 use super::lock::{self, LockFolder};
-use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, store_error};
+pub use super::private::{Durability, create_private_folder, open_private, write_private};
+use super::records::{RecordFolder, durability_of};
+use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, readable};
 use crate::config::StoreKind;
-use crate::error::{Error, Result};
-use crate::testing::stop_point;
+use crate::error::Result;
 
-/// Larger than any record: two tokens of 1 MiB with room to spare.
-const MAX_RECORD: u64 = 4 * 1024 * 1024;
-
-/// Records under `<state folder>/sessions`.
+/// Records under `<state folder>/sessions`, one `<key>.json` a session.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    folder: PathBuf,
+    records: RecordFolder,
     locks: LockFolder,
     reason: String,
 }
@@ -26,239 +20,61 @@ pub struct FileStore {
 impl FileStore {
     /// Keeps records in `<state>/sessions`; nothing is created until something is saved. `reason` is shown by `status`.
     pub fn new(state: &Path, reason: impl Into<String>) -> Self {
-        Self { folder: state.join("sessions"), locks: lock::in_state(state), reason: reason.into() }
+        Self { records: RecordFolder::new(state, "json"), locks: lock::in_state(state), reason: reason.into() }
     }
 
-    fn path(&self, key: &SessionKey) -> PathBuf {
-        self.folder.join(format!("{}.json", key.as_str()))
-    }
-
-    fn prepare(&self) -> Result<()> {
-        create_private_folder(&self.folder)?;
-        // Somebody else's folder could be swapped under us between any two steps.
-        check_owner(&self.folder, &fs::symlink_metadata(&self.folder).map_err(|cause| unreadable(&self.folder, cause))?)
-    }
-
-    fn read(&self, path: &Path) -> Result<Option<Record>> {
-        let Some(mut file) = open_private(path)? else { return Ok(None) };
-        let mut bytes = Vec::with_capacity(4096);
-        (&mut file).take(MAX_RECORD).read_to_end(&mut bytes).map_err(|cause| unreadable(path, cause))?;
-        Record::from_json(&bytes, &path.display().to_string()).map(Some)
+    pub(super) fn records(&self) -> &RecordFolder {
+        &self.records
     }
 }
 
 impl TokenStore for FileStore {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.read(&self.path(key))
+        let Some(bytes) = self.records.read(key)? else { return Ok(None) };
+        Record::from_json(&bytes, &self.records.path(key).display().to_string()).map(Some)
     }
 
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()> {
-        self.prepare()?;
-        let path = self.path(key);
         // A newer version's record is not ours to replace.
-        match self.read(&path) {
+        match self.load(key) {
             Err(error) if error.code() != "store_corrupt" => return Err(error),
             _ => {}
         }
-        // A refresh token exists nowhere else: it must survive a power cut. Anything else can be asked for again, and
-        // two syncs take longer than asking.
-        // Under the refresh lock nobody else writes this file.
-        leftovers::sweep(&path, Duration::ZERO);
-        let durability = if record.refresh_token.is_some() { Durability::PowerCut } else { Durability::Crash };
-        write_private(&path, &record.to_json()?, durability)
+        self.records.write(key, &record.to_json()?, durability_of(record))
+    }
+
+    fn check_room(&self, _key: &SessionKey, len: usize) -> Result<()> {
+        self.records.check_room(len)
     }
 
     fn delete(&self, key: &SessionKey) -> Result<bool> {
-        let path = self.path(key);
-        leftovers::sweep(&path, Duration::ZERO);
-        match fs::remove_file(&path) {
-            Ok(()) => {
-                sync_folder(&self.folder);
-                Ok(true)
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(unwritable(&path, cause)),
-        }
+        self.records.delete(key)
+    }
+
+    fn keys(&self) -> Result<Vec<SessionKey>> {
+        self.records.keys()
     }
 
     fn list(&self) -> Result<Vec<(SessionKey, Record)>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(unreadable(&self.folder, cause)),
-        };
-        let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(key) = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(SessionKey::parse)
-            else {
-                continue;
-            };
-            // One damaged record must not hide the others.
-            if let Ok(Some(record)) = self.read(&entry.path()) {
-                found.push((key, record));
-            }
-        }
-        found.sort_by(|(_, one), (_, two)| one.endpoint.cmp(&two.endpoint));
-        Ok(found)
+        readable(self.keys()?, |key| self.load(key))
     }
 
     fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
-        self.prepare()?;
         self.locks.try_lock(key, kind)
     }
 
     fn describe(&self) -> StoreDescription {
-        StoreDescription { kind: StoreKind::File, reason: self.reason.clone(), location: Some(self.folder.clone()) }
+        let location = Some(self.records.folder().to_owned());
+        StoreDescription { kind: StoreKind::File, reason: self.reason.clone(), location }
     }
 }
-
-fn unreadable(path: &Path, cause: io::Error) -> Error {
-    store_error(
-        "store_read",
-        format!("the token store {} cannot be read: {cause}", path.display()),
-        "Check its owner and permissions, or choose another place with FLYTE_AUTH_HOME",
-    )
-    .with_source(cause)
-}
-
-pub(super) fn unwritable(path: &Path, cause: io::Error) -> Error {
-    store_error(
-        "store_write",
-        format!("the token store {} cannot be written: {cause}", path.display()),
-        "Check disk space, owner and permissions, or choose another place with FLYTE_AUTH_HOME",
-    )
-    .with_source(cause)
-}
-
-fn refused(path: &Path, why: &str) -> Error {
-    store_error(
-        "store_refused",
-        format!("the token store {} is not used: {why}", path.display()),
-        "Remove it, or choose another place with FLYTE_AUTH_HOME",
-    )
-}
-
-/// Creates a folder that only its owner can enter; an existing one is left as it is.
-///
-/// # Errors
-/// Kind `Store`.
-pub fn create_private_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|cause| unwritable(folder, cause))
-}
-
-/// What a written file must survive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// The end of this process at any instant.
-    Crash,
-    /// The end of the machine: file and folder are synced.
-    PowerCut,
-}
-
-/// Writes a 0600 file so that a reader sees the old bytes or the new.
-///
-/// # Errors
-/// Kind `Store`.
-pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
-    let folder = path.parent().ok_or_else(|| refused(path, "it has no folder"))?;
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(refused(path, "it is not a plain file"));
-    }
-    leftovers::sweep(path, leftovers::CERTAINLY_DEAD);
-    let mut fresh = leftovers::create(path, folder).map_err(|cause| unwritable(folder, cause))?;
-    fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
-    stop_point("save.file_written");
-    if durability == Durability::PowerCut {
-        fresh.as_file().sync_all().map_err(|cause| unwritable(path, cause))?;
-    }
-    stop_point("save.file_synced");
-    fresh.persist(path).map_err(|cause| unwritable(path, cause.error))?;
-    stop_point("save.renamed");
-    if durability == Durability::PowerCut {
-        sync_folder(folder);
-    }
-    stop_point("save.folder_synced");
-    Ok(())
-}
-
-/// The rename itself must survive a power cut. Some file systems cannot sync a folder; the file is whole either way.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
-/// Opens a file that only its owner could have written; `None` if it does not exist.
-///
-/// # Errors
-/// `store_refused` for symbolic links, foreign owners and what is no plain file; `store_read` otherwise.
-pub fn open_private(path: &Path) -> Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        // A planted pipe must not block the open.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    }
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-            return Err(refused(path, "it is a symbolic link"));
-        }
-        Err(cause) => return Err(unreadable(path, cause)),
-    };
-    let metadata = file.metadata().map_err(|cause| unreadable(path, cause))?;
-    if !metadata.is_file() {
-        return Err(refused(path, "it is not a plain file"));
-    }
-    check_owner(path, &metadata)?;
-    tighten(&file, &metadata);
-    Ok(Some(file))
-}
-
-#[cfg(unix)]
-fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    let us = rustix::process::geteuid().as_raw();
-    // Root's files are as safe as the system; containers map the home folder to it.
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(refused(path, "it belongs to another user"));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_owner(_path: &Path, _metadata: &fs::Metadata) -> Result<()> {
-    Ok(())
-}
-
-/// A restored backup or a copy may be readable by others: take that away.
-#[cfg(unix)]
-fn tighten(file: &File, metadata: &fs::Metadata) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
-    }
-}
-
-#[cfg(not(unix))]
-fn tighten(_file: &File, _metadata: &fs::Metadata) {}
 
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use std::fs;
 
     use super::*;
     use crate::store::record::tests::sample;
@@ -281,7 +97,7 @@ mod tests {
         store.save(&key, &sample()).unwrap();
         assert_eq!(store.load(&key).unwrap(), Some(sample()));
         assert_eq!(store.list().unwrap(), [(key.clone(), sample())]);
-        assert_eq!((mode(&store.folder), mode(&store.path(&key))), (0o700, 0o600));
+        assert_eq!((mode(store.records.folder()), mode(&store.records.path(&key))), (0o700, 0o600));
         assert!(store.delete(&key).unwrap());
         assert!(!store.delete(&key).unwrap());
     }
@@ -290,9 +106,9 @@ mod tests {
     fn loose_permissions_are_tightened() {
         let (_keep, store, key) = store();
         store.save(&key, &sample()).unwrap();
-        fs::set_permissions(store.path(&key), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(store.records.path(&key), fs::Permissions::from_mode(0o644)).unwrap();
         store.load(&key).unwrap();
-        assert_eq!(mode(&store.path(&key)), 0o600);
+        assert_eq!(mode(&store.records.path(&key)), 0o600);
     }
 
     #[test]
@@ -300,12 +116,12 @@ mod tests {
         let (keep, store, key) = store();
         store.save(&key, &sample()).unwrap();
         let elsewhere = keep.path().join("elsewhere");
-        fs::rename(store.path(&key), &elsewhere).unwrap();
-        symlink(&elsewhere, store.path(&key)).unwrap();
+        fs::rename(store.records.path(&key), &elsewhere).unwrap();
+        symlink(&elsewhere, store.records.path(&key)).unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_refused");
         assert_eq!(store.save(&key, &sample()).unwrap_err().code(), "store_refused");
-        fs::remove_file(store.path(&key)).unwrap();
-        fs::create_dir(store.path(&key)).unwrap();
+        fs::remove_file(store.records.path(&key)).unwrap();
+        fs::create_dir(store.records.path(&key)).unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_refused");
     }
 
@@ -314,12 +130,12 @@ mod tests {
         let (_keep, store, key) = store();
         let mut newer = sample();
         newer.schema_version += 1;
-        store.prepare().unwrap();
-        fs::write(store.path(&key), newer.to_json().unwrap()).unwrap();
+        create_private_folder(store.records.folder()).unwrap();
+        fs::write(store.records.path(&key), newer.to_json().unwrap()).unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_newer");
         assert_eq!(store.save(&key, &sample()).unwrap_err().code(), "store_newer");
-        assert_eq!(fs::read(store.path(&key)).unwrap(), newer.to_json().unwrap());
-        fs::write(store.path(&key), b"{half").unwrap();
+        assert_eq!(fs::read(store.records.path(&key)).unwrap(), newer.to_json().unwrap());
+        fs::write(store.records.path(&key), b"{half").unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_corrupt");
         store.save(&key, &sample()).unwrap();
         assert_eq!(store.load(&key).unwrap(), Some(sample()));

@@ -4,10 +4,14 @@
 use std::fs::{OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::file::{create_private_folder, unwritable};
-use super::{LockGuard, LockKind, SessionKey};
-use crate::error::Result;
+use tokio::time::Instant;
+
+use super::memory::MemoryStore;
+use super::private::{create_private_folder, unwritable};
+use super::{LockGuard, LockKind, SessionKey, TokenStore as _, store_error};
+use crate::error::{Error, Result};
 use crate::fork::ForkSafe;
 
 /// Lock files under `<state folder>/sessions`, whatever store keeps the records.
@@ -40,11 +44,37 @@ impl LockFolder {
     /// Takes the lock if nobody holds it; `Err` of the inner result tells who does, where that is known.
     ///
     /// # Errors
-    /// Kind `Store`: the folder or the file cannot be made, or the file system has no locks.
+    /// Kind `Store`: the folder or the file cannot be made, or the file system has no locks (`lock_unsupported`).
     pub fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
+        self.try_path(&self.path(key, kind))
+    }
+
+    /// Takes the lock of this name, for work that takes moments; blocks for `timeout` at most.
+    ///
+    /// # Errors
+    /// As [`LockFolder::try_lock`]; `lock_timeout`.
+    pub(super) fn wait_for(&self, name: &str, timeout: Duration) -> Result<Box<dyn LockGuard>> {
+        let path = self.folder.join(format!("{name}.lock"));
+        let deadline = Instant::now() + timeout;
+        loop {
+            let holder = match self.try_path(&path)? {
+                Ok(guard) => return Ok(guard),
+                Err(holder) => holder,
+            };
+            if Instant::now() >= deadline {
+                let by = holder.map_or_else(|| "another process".to_owned(), describe_holder);
+                let what = format!("{by} has held {} for {} s", path.display(), timeout.as_secs());
+                return Err(
+                    store_error("lock_timeout", what, "Wait for it or end it, then try again").with_retryable(true)
+                );
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn try_path(&self, path: &Path) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
         create_private_folder(&self.folder)?;
-        let path = self.path(key, kind);
-        let mut held = ForkSafe::open(|| options().open(&path)).map_err(|cause| unwritable(&path, cause))?;
+        let mut held = ForkSafe::open(|| options().open(path)).map_err(|cause| unwritable(path, cause))?;
         match held.file().try_lock() {
             Ok(()) => {
                 // For the message of whoever finds it taken. The kernel holds the lock; the text decides nothing.
@@ -56,7 +86,50 @@ impl LockFolder {
                 let _ = held.file().take(32).read_to_string(&mut text);
                 Ok(Err(text.trim().parse().ok()))
             }
-            Err(TryLockError::Error(cause)) => Err(unwritable(&path, cause)),
+            Err(TryLockError::Error(cause)) => Err(self.refusal(path, cause)),
+        }
+    }
+
+    /// A file system without locks (NFS without its lock service, some FUSE file systems) is told from any other trouble.
+    fn refusal(&self, path: &Path, cause: std::io::Error) -> Error {
+        #[cfg(unix)]
+        let without = [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOTSUP, libc::ENOSYS, libc::EINVAL];
+        // ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED.
+        #[cfg(not(unix))]
+        let without = [1, 50];
+        let unsupported = cause.kind() == std::io::ErrorKind::Unsupported
+            || cause.raw_os_error().is_some_and(|code| without.contains(&code));
+        if !unsupported {
+            return unwritable(path, cause);
+        }
+        store_error(
+            "lock_unsupported",
+            format!("the file system of {} has no file locks: {cause}", self.folder.display()),
+            "Set FLYTE_AUTH_HOME to a folder on a local disk",
+        )
+        .with_source(cause)
+    }
+}
+
+/// Where a store's locks are: in files, which every process sees, or, without any folder, in this process only.
+#[derive(Debug, Clone)]
+pub(super) enum Locks {
+    Folder(LockFolder),
+    Process(MemoryStore),
+}
+
+impl Locks {
+    pub(super) fn new(state: Option<&Path>) -> Self {
+        match state {
+            Some(state) => Self::Folder(in_state(state)),
+            None => Self::Process(MemoryStore::keeping_nothing()),
+        }
+    }
+
+    pub(super) fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
+        match self {
+            Self::Folder(folder) => folder.try_lock(key, kind),
+            Self::Process(process) => process.try_lock(key, kind),
         }
     }
 }
@@ -107,6 +180,20 @@ mod tests {
         assert!(locks.try_lock(&key, LockKind::Login).unwrap().is_ok(), "the two locks are separate");
         drop(held);
         assert!(locks.try_lock(&key, LockKind::Refresh).unwrap().is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_is_named() {
+        let locks = in_state(Path::new("/state"));
+        for code in [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS] {
+            let error = locks.refusal(Path::new("/state/sessions/x.lock"), std::io::Error::from_raw_os_error(code));
+            assert_eq!(error.code(), "lock_unsupported");
+            let text = error.to_string();
+            assert!(text.contains("/state/sessions") && text.contains("FLYTE_AUTH_HOME"), "{text}");
+        }
+        let other = locks.refusal(Path::new("/state/x"), std::io::Error::from_raw_os_error(libc::EIO));
+        assert_eq!(other.code(), "store_write");
     }
 
     #[cfg(unix)]

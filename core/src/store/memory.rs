@@ -1,4 +1,5 @@
-//! Records of this process only (`--store memory`), and a store that keeps nothing (`--store none`).
+//! Records of this process only (`--store memory`, or over a folder that cannot be written), and a store that keeps
+//! nothing (`--store none`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,18 +19,29 @@ struct State {
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     keeps: bool,
+    beneath: Option<Arc<dyn TokenStore>>,
     reason: String,
 }
 
 impl MemoryStore {
     /// Keeps records as long as a clone lives; `reason` is shown by `status`.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { state: Arc::default(), keeps: true, reason: reason.into() }
+        Self { state: Arc::default(), keeps: true, beneath: None, reason: reason.into() }
     }
 
     /// Keeps nothing: every `token()` beyond the session's own memory starts anew.
     pub fn keeping_nothing() -> Self {
-        Self { state: Arc::default(), keeps: false, reason: "asked for with --store none".to_owned() }
+        Self { state: Arc::default(), keeps: false, beneath: None, reason: "asked for with --store none".to_owned() }
+    }
+
+    /// Over a store that can be read only: its tokens serve until they expire. They are not refreshed: a new refresh
+    /// token could not be written down, and whoever can write there would be left with a spent one.
+    pub fn over(beneath: Arc<dyn TokenStore>, reason: impl Into<String>) -> Self {
+        Self { beneath: Some(beneath), ..Self::new(reason) }
+    }
+
+    fn read_only(record: Record) -> Record {
+        Record { refresh_token: None, ..record }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -54,7 +66,10 @@ impl Drop for Guard {
 
 impl TokenStore for MemoryStore {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        Ok(self.state().records.get(key).cloned())
+        match (self.state().records.get(key).cloned(), &self.beneath) {
+            (None, Some(beneath)) => Ok(beneath.load(key)?.map(Self::read_only)),
+            (record, _) => Ok(record),
+        }
     }
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()> {
         if self.keeps {
@@ -63,10 +78,18 @@ impl TokenStore for MemoryStore {
         Ok(())
     }
     fn delete(&self, key: &SessionKey) -> Result<bool> {
-        Ok(self.state().records.remove(key).is_some())
+        let was_here = self.state().records.remove(key).is_some();
+        // What cannot be written cannot be signed out of: the store beneath says so.
+        let was_beneath = self.beneath.as_ref().map_or(Ok(false), |beneath| beneath.delete(key))?;
+        Ok(was_here || was_beneath)
     }
     fn list(&self) -> Result<Vec<(SessionKey, Record)>> {
-        Ok(self.state().records.iter().map(|(key, record)| (key.clone(), record.clone())).collect())
+        let beneath = self.beneath.as_ref().map_or_else(|| Ok(Vec::new()), |beneath| beneath.list())?;
+        let mut found = self.state().records.clone();
+        for (key, record) in beneath {
+            found.entry(key).or_insert_with(|| Self::read_only(record));
+        }
+        Ok(found.into_iter().collect())
     }
     fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
         let entry = (key.clone(), kind);

@@ -11,11 +11,22 @@ use sha2::{Digest as _, Sha256};
 use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, Result};
 
+pub mod auto;
+pub mod encrypted_file;
+mod envelope;
 pub mod file;
+pub mod keyring;
 mod leftovers;
 pub mod lock;
 pub mod memory;
+mod migration;
+pub mod open;
+pub mod os_keyring;
+mod private;
 pub mod record;
+mod records;
+mod verdict;
+mod wrapping_key;
 
 pub use record::Record;
 
@@ -81,11 +92,27 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Kind `Store`: unreadable, foreign, or written by a newer version (code `store_newer`), which is left untouched.
     fn load(&self, key: &SessionKey) -> Result<Option<Record>>;
+    /// As [`TokenStore::load`], for a login that will replace the record: what cannot be read is no obstacle, a store that
+    /// could not keep the new record is.
+    ///
+    /// # Errors
+    /// Kind `Store`.
+    fn load_for_login(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.load(key)
+    }
     /// Saves the record durably: when this returns, a crash keeps it.
     ///
     /// # Errors
     /// Kind `Store`.
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()>;
+    /// Whether a record of `len` bytes could be saved now: asked before a refresh token is used up.
+    ///
+    /// # Errors
+    /// Kind `Store`, as `save` would give it: no space, no permission.
+    fn check_room(&self, key: &SessionKey, len: usize) -> Result<()> {
+        let _ = (key, len);
+        Ok(())
+    }
     /// Removes the record; whether there was one.
     ///
     /// # Errors
@@ -96,6 +123,13 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Kind `Store`, where the place itself cannot be read.
     fn list(&self) -> Result<Vec<(SessionKey, Record)>>;
+    /// The key of every record, also of those that cannot be read.
+    ///
+    /// # Errors
+    /// As [`TokenStore::list`].
+    fn keys(&self) -> Result<Vec<SessionKey>> {
+        Ok(self.list()?.into_iter().map(|(key, _)| key).collect())
+    }
     /// Takes the lock if nobody holds it; `Err` of the inner result tells who does, where that is known.
     ///
     /// # Errors
@@ -103,6 +137,38 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     fn try_lock(&self, key: &SessionKey, kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>>;
     /// What it is and why.
     fn describe(&self) -> StoreDescription;
+    /// What keeps this session, and why: a store that chooses may have chosen otherwise for another.
+    fn describe_for(&self, _key: &SessionKey) -> StoreDescription {
+        self.describe()
+    }
+}
+
+/// What `load` can read of these keys, by endpoint. One damaged record must not hide the others; a keyring that cannot be
+/// used hides them all, which is no empty list.
+fn readable(
+    keys: Vec<SessionKey>,
+    load: impl Fn(&SessionKey) -> Result<Option<Record>>,
+) -> Result<Vec<(SessionKey, Record)>> {
+    let mut found = Vec::new();
+    for key in keys {
+        match load(&key) {
+            Ok(record) => found.extend(record.map(|record| (key, record))),
+            Err(error) if is_of_keyring(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    found.sort_by(|(_, one), (_, two)| one.endpoint.cmp(&two.endpoint));
+    Ok(found)
+}
+
+/// Whether the keyring itself is the trouble: absent, locked, silent.
+fn is_of_keyring(error: &Error) -> bool {
+    error.code().starts_with("keyring_")
+}
+
+/// Whether the record's key is gone for good: waiting will not bring it back, a login replaces the record.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.code(), "store_key_missing" | "store_other_key")
 }
 
 /// A store error: names the place and the next step.

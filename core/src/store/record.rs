@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::store_error;
+use super::{migration, store_error};
 use crate::clock::Timestamp;
 use crate::discovery::Generation;
 use crate::error::Result;
@@ -125,19 +125,28 @@ impl Record {
                 "Sign in again: flyte-auth login",
             )
         };
-        let version: Version = serde_json::from_slice(bytes).map_err(|_| corrupt())?;
-        if version.schema_version > SCHEMA_VERSION {
-            return Err(store_error(
-                "store_newer",
-                format!(
-                    "the stored session {place} was written by a newer flyte-auth (schema {})",
-                    version.schema_version
-                ),
-                "Update this flyte-auth; the session is left untouched",
-            ));
+        let Version { schema_version } = serde_json::from_slice(bytes).map_err(|_| corrupt())?;
+        refuse_newer(schema_version, place)?;
+        if schema_version == SCHEMA_VERSION {
+            return serde_json::from_slice(bytes).map_err(|_| corrupt());
         }
-        serde_json::from_slice(bytes).map_err(|_| corrupt())
+        let old = serde_json::from_slice(bytes).map_err(|_| corrupt())?;
+        let migrated = migration::migrate(old, schema_version).ok_or_else(corrupt)?;
+        serde_json::from_value(migrated).map_err(|_| corrupt())
     }
+}
+
+/// # Errors
+/// `store_newer` for a version that this code does not know.
+pub(super) fn refuse_newer(schema_version: u32, place: &str) -> Result<()> {
+    if schema_version <= SCHEMA_VERSION {
+        return Ok(());
+    }
+    Err(store_error(
+        "store_newer",
+        format!("the stored session {place} was written by a newer flyte-auth (schema {schema_version})"),
+        "Update this flyte-auth; the session is left untouched",
+    ))
 }
 
 mod exposed_access {
@@ -220,6 +229,28 @@ pub(crate) mod tests {
         assert_eq!(Record::from_json(&newer.to_json().unwrap(), "x").unwrap_err().code(), "store_newer");
         let bytes = sample().to_json().unwrap();
         for damaged in [&b""[..], b"{}", b"[]", b"canary", &bytes[..bytes.len() / 2]] {
+            let error = Record::from_json(damaged, "x").unwrap_err();
+            assert_eq!(error.code(), "store_corrupt");
+            assert!(!error.to_string().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn there_is_a_step_from_every_older_version() {
+        assert_eq!(migration::STEPS.len(), usize::try_from(SCHEMA_VERSION).unwrap());
+    }
+
+    #[test]
+    fn an_older_record_is_migrated() {
+        let old = br#"{"schema_version": 0, "endpoint": "flyte.example.org", "origin": "device",
+            "access_token": "a-canary", "refresh_token": "r-canary", "expires_at": 1000, "obtained_at": null}"#;
+        let record = Record::from_json(old, "x").unwrap();
+        assert_eq!((record.schema_version, record.generation), (SCHEMA_VERSION, 1));
+        assert_eq!(record.header_name, "authorization");
+        assert_eq!((record.expires_at, record.obtained_at), (Some(Timestamp::from_secs(1000)), None));
+        assert_eq!(record.refresh_token, Some(RefreshToken::new("r-canary")));
+        // What is no record of the version that it claims is damaged, and not quoted.
+        for damaged in [&br#"{"schema_version": 0}"#[..], br#"{"schema_version": 0, "expires_at": "canary"}"#] {
             let error = Record::from_json(damaged, "x").unwrap_err();
             assert_eq!(error.code(), "store_corrupt");
             assert!(!error.to_string().contains("canary"));

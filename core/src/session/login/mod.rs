@@ -219,10 +219,10 @@ impl Session {
         let deadline = self.inner.context.clock.now().plus(options.timeout);
         let before = match options.instead_of {
             Some(generation) => generation,
-            None => generation(keeping::load(&self.inner).await?.as_ref()),
+            None => generation(keeping::load_for_login(&self.inner).await?.as_ref()),
         };
         let (lock, waited) = self.wait_for_login_lock(person, deadline).await?;
-        let now = keeping::load(&self.inner).await?;
+        let now = keeping::load_for_login(&self.inner).await?;
         // Somebody else's login is ours too. Whoever asked for a login of their own shares one only if they saw it.
         if let Some(record) = now.filter(|record| record.generation > before)
             && (waited || options.instead_of.is_some())
