@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint cross-check unit e2e build bench bench-quick
+.PHONY: help setup demo test lint cross-check unit e2e race crash soak build bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,18 @@ unit: ## the tests of the Rust crates
 
 e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
+
+# The long forms; `make e2e` has the short ones.
+suite = cargo build --locked --workspace --bins && .venv/bin/python -m pytest -s tests/e2e/$(1) $(PYTEST_ARGS)
+
+race: setup ## 64 processes x 16 threads, ten times: one refresh, one login
+	@for round in {1..10}; do $(call stage,race $$round,$(call suite,test_race.py tests/e2e/test_first_login.py)); done
+
+crash: setup ## SIGKILL at every step of refresh and save, 1,000 seeded runs (CRASH_SEED)
+	@export CRASH_RUNS=1000; $(call stage,crash,$(call suite,test_crash.py))
+
+soak: setup ## ten minutes of tokens that live 10 s: nobody is ever served an expired one
+	@export SOAK_SECONDS=600 SOAK_LIFETIME=10; $(call stage,soak,$(call suite,test_soak.py))
 
 build: ## release build of the command line at target/release/flyte-auth
 	@cargo build --release --locked -p flyte-auth-cli

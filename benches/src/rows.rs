@@ -90,6 +90,7 @@ fn session_with_token() -> Result<Session, String> {
         obtained_at: Some(now),
         refresh_token: None,
         session_expires_at: None,
+        adopted_from: None,
     };
     store.save(session.key(), &record).map_err(text)?;
     session.stored().map_err(text)?.ok_or("the token is not fresh")?;

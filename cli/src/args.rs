@@ -121,6 +121,14 @@ Pass it through a pipe: in $(…) the token would show up in the process list.
     Whoami,
     /// End the session on this machine; --revoke ends it at the server too.
     Logout(LogoutArgs),
+    /// Move a session to another machine.
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  flyte-auth session export --endpoint flyte.example.org | ssh HOST flyte-auth session import"
+    )]
+    Session(SessionCommand),
     /// Look into the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -226,6 +234,18 @@ pub(crate) struct LogoutArgs {
 }
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// Write the session to stdout (a pipe or a file) and remove it from this machine.
+    Export,
+    /// Read a session from stdin; what is not configured here is taken from it.
+    Import {
+        /// Replace a session that is here already.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Each setting, its value (secrets masked) and where it comes from.
     Explain,
@@ -275,7 +295,7 @@ pub(crate) struct SandboxArgs {
     /// Issue nothing: discover and verify the tokens of this authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) external_issuer: Option<String>,
-    /// Begin with a fault: 503, html, slow, reset or garbage, for the next N requests; repeatable.
+    /// Begin with a fault: 503, html, slow, reset, garbage or delay-MILLISECONDS, for the next N requests; repeatable.
     #[arg(long = "fault", value_name = "KIND[:N]")]
     pub(crate) faults: Vec<String>,
     /// Stop when standard input closes (for programs that start it).

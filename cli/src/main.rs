@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::List => commands::status::list(global, json),
         Command::Whoami => commands::status::whoami(global, json),
         Command::Logout(args) => commands::logout::logout(global, args, json),
+        Command::Session(command) => commands::session::session(global, command, json),
         Command::Config(ConfigCommand::Explain) => commands::config::explain(global, json),
         Command::Sandbox(args) => commands::sandbox::sandbox(args),
         Command::Completions { shell } => Ok(commands::completions(*shell)),

@@ -1,9 +1,8 @@
 //! Whether a client's `token` may ask a person, and where.
 
-use flyte_auth::clock::SystemClock;
 use flyte_auth::interaction::guard::{self, Asking};
 use flyte_auth::interaction::surroundings::Surroundings;
-use flyte_auth::session::{Session, cooldown};
+use flyte_auth::session::Session;
 use flyte_auth::{Error, Result};
 
 use crate::setup;
@@ -36,32 +35,11 @@ fn channel(channel: guard::Channel) -> Channel {
     match channel {
         guard::Channel::Stdio => Channel::Stdio,
         guard::Channel::ControllingTerminal => Channel::ControllingTerminal,
+        guard::Channel::StderrOnly => Channel::StderrOnly,
     }
 }
 
 /// Where this process runs.
 pub(crate) fn surroundings() -> Surroundings {
     Surroundings::gather(&setup::environment)
-}
-
-/// Refuses at once if the last prompt for this session was declined within the last minute.
-pub(crate) fn refuse_while_cooling_down(session: &Session) -> Result<()> {
-    match setup::state_folder() {
-        Some(state) => cooldown::check(&state, session.key(), session.place(), SystemClock::read()),
-        None => Ok(()),
-    }
-}
-
-/// Notes that a prompt was declined or left unanswered.
-pub(crate) fn cool_down(session: &Session) {
-    if let Some(state) = setup::state_folder() {
-        cooldown::note(&state, session.key(), SystemClock::read());
-    }
-}
-
-/// Notes that a login succeeded.
-pub(crate) fn cool_down_ends(session: &Session) {
-    if let Some(state) = setup::state_folder() {
-        cooldown::clear(&state, session.key());
-    }
 }

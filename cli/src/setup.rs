@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyte_auth::config::{self, Config, Overrides, ProcessContext, Spelling, trust};
+use flyte_auth::config::{self, Config, Overrides, ProcessContext, Spelling, StoreKind, trust};
 use flyte_auth::session::{self, Session};
 use flyte_auth::store::TokenStore;
 use flyte_auth::{Error, Result};
@@ -120,9 +120,13 @@ fn make(config: Config) -> Result<Session> {
     Session::builder(config).state_folder(state_folder()).build()
 }
 
-/// The token store alone, for commands that need no endpoint.
-pub(crate) fn store(global: &Global) -> Result<Arc<dyn TokenStore>> {
-    session::open_store(load(global, Need::Look)?.store.value, state_folder().as_deref())
+/// Where every session of this machine can be found, whichever store keeps it; only one store if the command line names
+/// one. For commands that need no endpoint.
+pub(crate) fn stores(global: &Global) -> Result<Arc<dyn TokenStore>> {
+    let config = load(global, Need::Look)?;
+    // A variable or file says where sessions go, not which of them to show.
+    let kind = if global.store.is_some() { config.store.value } else { StoreKind::Auto };
+    session::open_store(kind, state_folder().as_deref())
 }
 
 /// `login HOST` means `login --endpoint HOST`.

@@ -20,6 +20,8 @@ pub(crate) enum Channel {
     Stdio,
     /// `/dev/tty`: stdout and stderr belong to the program that called us. Plain lines, no cursor control.
     ControllingTerminal,
+    /// stderr, and nothing is read.
+    StderrOnly,
 }
 
 /// The person at a terminal.
@@ -90,6 +92,7 @@ impl Terminal {
                 controlling_terminal_in().map(|tty| BufReader::new(tty).read_line(&mut answer))
             }
             Channel::Stdio => Some(std::io::stdin().lock().read_line(&mut answer)),
+            Channel::StderrOnly => None,
         };
         read.is_some_and(|read| read.is_ok()) && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
@@ -156,7 +159,7 @@ impl UserInteraction for Terminal {
         let source: Option<Box<dyn std::io::Read + Send>> = match self.channel {
             Channel::ControllingTerminal => controlling_terminal_in().map(|tty| Box::new(tty) as _),
             Channel::Stdio if std::io::stdin().is_terminal() => Some(Box::new(std::io::stdin())),
-            Channel::Stdio => None,
+            Channel::Stdio | Channel::StderrOnly => None,
         };
         if let Some(source) = source {
             // A blocked read cannot be cancelled: a thread of its own, which ends with the process.

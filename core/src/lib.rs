@@ -13,6 +13,7 @@ pub mod credential;
 pub mod discovery;
 pub mod error;
 pub mod fork;
+mod integration;
 pub mod interaction;
 pub mod protocol;
 pub mod session;
@@ -23,3 +24,11 @@ pub mod verify;
 
 pub use clock::Timestamp;
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "blocking")]
+pub use integration::blocking;
+#[cfg(feature = "reqwest")]
+pub use integration::reqwest;
+#[cfg(feature = "tonic")]
+pub use integration::tonic;
+#[cfg(feature = "tower")]
+pub use integration::tower;

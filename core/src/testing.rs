@@ -6,6 +6,7 @@
 //! | `FLYTE_AUTH_TESTING_STOP` | `POINT` or `POINT@N`: the process kills itself (SIGKILL) at the Nth pass of this point |
 //! | `FLYTE_AUTH_TESTING_PAUSE` | `POINT=MILLISECONDS`: waits there, once |
 //! | `FLYTE_AUTH_TESTING_CLOCK` | a file with a number of milliseconds, read at every look at the clock and added to it |
+//! | `FLYTE_AUTH_TESTING_TRACE` | a file that gets a line for every point passed: its name, nanoseconds of the monotonic clock |
 
 use crate::clock::Timestamp;
 
@@ -56,6 +57,7 @@ mod with_feature {
         stop: Option<(String, u64)>,
         pause: Option<(String, Duration)>,
         clock: Option<std::path::PathBuf>,
+        trace: Option<std::path::PathBuf>,
     }
 
     fn plan() -> &'static Plan {
@@ -72,6 +74,7 @@ mod with_feature {
                     Some((name.to_owned(), Duration::from_millis(millis.parse().ok()?)))
                 }),
                 clock: text("FLYTE_AUTH_TESTING_CLOCK").map(Into::into),
+                trace: text("FLYTE_AUTH_TESTING_TRACE").map(Into::into),
             }
         })
     }
@@ -80,6 +83,9 @@ mod with_feature {
         static PASSED: AtomicU64 = AtomicU64::new(0);
         static PAUSED: AtomicU64 = AtomicU64::new(0);
         let plan = plan();
+        if let Some(file) = &plan.trace {
+            trace(file, name);
+        }
         if let Some((_, pause)) = plan.pause.as_ref().filter(|(point, _)| point == name)
             && PAUSED.fetch_add(1, Ordering::Relaxed) == 0
         {
@@ -92,6 +98,19 @@ mod with_feature {
             end();
         }
     }
+
+    #[cfg(unix)]
+    fn trace(file: &std::path::Path, name: &str) {
+        use std::io::Write as _;
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let line = format!("{name} {}\n", time.tv_sec * 1_000_000_000 + time.tv_nsec);
+        if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(file) {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn trace(_file: &std::path::Path, _name: &str) {}
 
     #[cfg(unix)]
     fn end() {

@@ -34,8 +34,13 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
             return Ok((None, token.and_then(|token| token.expires_at())));
         }
         let channel = prompt::channel_for_login(&session)?;
-        let attempt =
-            Attempt { flow, no_browser: args.no_browser, timeout: Duration::from_secs(args.timeout), channel };
+        let attempt = Attempt {
+            flow,
+            no_browser: args.no_browser,
+            timeout: Duration::from_secs(args.timeout),
+            channel,
+            instead_of: None,
+        };
         let outcome = run(&session, &global, attempt, None).await?;
         let expires_at = outcome.expires_at;
         Ok((Some(outcome), expires_at))
@@ -110,15 +115,21 @@ pub(crate) struct Attempt {
     pub(crate) no_browser: bool,
     pub(crate) timeout: Duration,
     pub(crate) channel: Channel,
+    /// As [`LoginOptions::instead_of`].
+    pub(crate) instead_of: Option<u64>,
 }
 
-/// Signs a person in; `words` introduce the prompt.
+/// Signs a person in; `words` introduce the prompt of a program that asks unbidden.
 pub(crate) async fn run(
     session: &Session,
     global: &Global,
     attempt: Attempt,
     words: Option<&str>,
 ) -> Result<LoginOutcome> {
+    let automatic = words.is_some();
+    if automatic {
+        session.may_prompt()?;
+    }
     let terminal = Terminal::new(attempt.channel, output::colours(global.no_color));
     terminal.line(&words.map_or_else(|| format!("Signing in to {}", session.place()), str::to_owned));
     let untrusted = session.config().untrusted_origin();
@@ -129,8 +140,16 @@ pub(crate) async fn run(
             file.display(),
             session.place()
         );
-        if std::io::stdin().is_terminal() || attempt.channel == Channel::ControllingTerminal {
+        let answers = match attempt.channel {
+            Channel::Stdio => std::io::stdin().is_terminal(),
+            Channel::ControllingTerminal => true,
+            Channel::StderrOnly => false,
+        };
+        if answers {
             if !terminal.confirm(&question) {
+                if automatic {
+                    session.note_declined();
+                }
                 return Err(flyte_auth::Error::new(
                     ErrorKind::Cancelled,
                     "trust_declined",
@@ -151,12 +170,13 @@ pub(crate) async fn run(
         flow: attempt.flow,
         no_browser: attempt.no_browser,
         timeout: attempt.timeout,
+        automatic,
         surroundings: prompt::surroundings(),
+        instead_of: attempt.instead_of,
     };
     let outcome = session.login(&options, &terminal).await;
     terminal.finish();
     let outcome = outcome?;
-    prompt::cool_down_ends(session);
     if let (Some(file), Some(state)) = (untrusted, setup::state_folder()) {
         trust::record_trust(file, &state)?;
     }

@@ -18,11 +18,15 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
     if as_json {
         output::json(&json!({
             "endpoint": session.place(), "was_signed_in": outcome.was_signed_in, "revoked": revoked,
+            "copies_removed": outcome.copies_removed,
             "revocation_error": outcome.revocation.as_ref().and_then(|done| done.as_ref().err()).map(ToString::to_string),
         }));
     }
     let what = if outcome.was_signed_in { "signed out of" } else { "nobody was signed in to" };
     output::talk(&format!("flyte-auth: {what} {}", session.place()));
+    for client in &outcome.copies_removed {
+        output::talk(&format!("flyte-auth: the copy that {client} kept is gone too"));
+    }
     match outcome.revocation {
         Some(Ok(())) => output::talk("flyte-auth: the tokens are revoked at the server"),
         Some(Err(error)) => {
@@ -37,7 +41,7 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
 }
 
 fn all(global: &Global, as_json: bool) -> Result<ExitCode> {
-    let store = setup::store(global)?;
+    let store = setup::stores(global)?;
     let mut ended = Vec::new();
     // By key: what cannot be read (a locked keyring, another key) must go too.
     for key in store.keys()? {

@@ -70,10 +70,24 @@ fn render(status: &Status, verified: Option<&Result<String>>) -> String {
 }
 
 pub(crate) fn list(global: &Global, as_json: bool) -> Result<ExitCode> {
-    let store = setup::store(global)?;
-    let records = store.list()?;
+    let store = setup::stores(global)?;
+    let mut records = Vec::new();
+    let mut hidden = 0;
+    for key in store.keys()? {
+        match store.load(&key) {
+            Ok(Some(record)) => records.push((key, record)),
+            Ok(None) => {}
+            Err(error) => {
+                hidden += 1;
+                output::talk(&format!("flyte-auth: session {} cannot be shown: {error}", key.as_str()));
+            }
+        }
+    }
+    let name = |record: &Record| (record.endpoint.clone(), record.profile.clone(), record.account.clone());
+    records.sort_by_cached_key(|(_, record)| name(record));
     let now = flyte_auth::clock::SystemClock::read();
     let ended = |record: &Record| record.refresh_token.is_none() && record.expires_at.is_some_and(|at| now >= at);
+    let kept_in = |key| store.describe_for(key).kind.name();
     if as_json {
         let rows: Vec<_> = records
             .iter()
@@ -81,7 +95,7 @@ pub(crate) fn list(global: &Global, as_json: bool) -> Result<ExitCode> {
                 json!({
                     "key": key.as_str(), "endpoint": record.endpoint, "profile": record.profile, "account": record.account,
                     "subject": record.subject, "email": record.email, "token_source": record.origin.name(),
-                    "client_id": record.client_id, "issuer": record.issuer,
+                    "client_id": record.client_id, "issuer": record.issuer, "store": kept_in(key),
                     "access_token_expires_at": record.expires_at.map(flyte_auth::Timestamp::to_rfc3339),
                     "has_refresh_token": record.refresh_token.is_some(), "signed_in": !ended(record),
                 })
@@ -91,33 +105,35 @@ pub(crate) fn list(global: &Global, as_json: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if records.is_empty() {
-        output::talk(&format!("No sessions in the {} store. Run: flyte-auth login HOST", store.describe().kind.name()));
+        if hidden == 0 {
+            output::talk("No sessions on this machine. Run: flyte-auth login HOST");
+        }
         return Ok(ExitCode::SUCCESS);
     }
+    let or_dash = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".to_owned());
     let rows: Vec<Vec<String>> = records
         .iter()
-        .map(|(_, record)| {
+        .map(|(key, record)| {
             let state = match (ended(record), record.refresh_token.is_some()) {
                 (true, _) => "ended",
                 (false, true) => "refreshes",
                 (false, false) => "until it expires",
             };
+            let identity = record.email.as_ref().or(record.subject.as_ref()).or(record.client_id.as_ref());
             vec![
                 record.endpoint.clone(),
-                record.profile.clone().unwrap_or_else(|| "-".into()),
-                record
-                    .email
-                    .clone()
-                    .or_else(|| record.subject.clone())
-                    .or_else(|| record.client_id.clone())
-                    .unwrap_or_default(),
+                or_dash(record.profile.as_ref()),
+                or_dash(record.account.as_ref()),
+                or_dash(identity),
                 record.origin.name().to_owned(),
                 record.expires_at.map_or_else(|| "-".into(), flyte_auth::Timestamp::to_rfc3339),
                 state.to_owned(),
+                kept_in(key).to_owned(),
             ]
         })
         .collect();
-    output::data(&output::table(&["ENDPOINT", "PROFILE", "IDENTITY", "SOURCE", "TOKEN EXPIRES", "SESSION"], &rows));
+    let head = ["ENDPOINT", "PROFILE", "ACCOUNT", "IDENTITY", "SOURCE", "TOKEN EXPIRES", "SESSION", "STORE"];
+    output::data(&output::table(&head, &rows));
     Ok(ExitCode::SUCCESS)
 }
 

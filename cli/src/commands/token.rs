@@ -107,6 +107,8 @@ fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Opti
             return Ok(Some(token));
         }
     }
+    // What another process stores from here on spares the person a login.
+    let known = session.store().load(session.key()).ok().flatten().map_or(0, |record| record.generation);
     setup::block_on(async {
         let options = TokenOptions {
             force_refresh: args.force_refresh,
@@ -124,7 +126,7 @@ fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Opti
         };
         let token = match outcome {
             Err(error) if error.kind() == ErrorKind::LoginRequired && !session.source().is_machine() => {
-                ask(session, global, &parent, error).await?
+                ask(session, global, &parent, known, error).await?
             }
             other => other?,
         };
@@ -147,11 +149,18 @@ const UNATTENDED_PATIENCE: Duration = Duration::from_millis(800);
 fn nobody_can_help(session: &Session) -> Result<bool> {
     Ok(!session.source().is_machine()
         && prompt::channel_for_client(session).is_err()
-        && session.store().load(session.key()).is_ok_and(|record| record.is_none()))
+        && session.store().load(session.key()).is_ok_and(|record| record.is_none())
+        && !session.may_adopt())
 }
 
 /// Nobody is signed in: asks the person, where there is one (contract, "Called by a client" 1 and 2).
-async fn ask(session: &Session, global: &Global, parent: &Parent, error: flyte_auth::Error) -> Result<Option<Token>> {
+async fn ask(
+    session: &Session,
+    global: &Global,
+    parent: &Parent,
+    known: u64,
+    error: flyte_auth::Error,
+) -> Result<Option<Token>> {
     let channel = match prompt::channel_for_client(session) {
         Ok(channel) => channel,
         Err(reason) => {
@@ -161,16 +170,15 @@ async fn ask(session: &Session, global: &Global, parent: &Parent, error: flyte_a
             return Err(error);
         }
     };
-    prompt::refuse_while_cooling_down(session)?;
     let words = format!("{} needs a login to {}", parent.name, session.place());
-    let attempt = login::Attempt { flow: Flow::Auto, no_browser: false, timeout: login::DEFAULT_TIMEOUT, channel };
-    let outcome = login::run(session, global, attempt, Some(&words)).await;
-    if let Err(error) = &outcome
-        && error.kind() == ErrorKind::Cancelled
-    {
-        prompt::cool_down(session);
-    }
-    outcome?;
+    let attempt = login::Attempt {
+        flow: Flow::Auto,
+        no_browser: false,
+        timeout: login::DEFAULT_TIMEOUT,
+        channel,
+        instead_of: Some(known),
+    };
+    login::run(session, global, attempt, Some(&words)).await?;
     session.token().await
 }
 

@@ -66,6 +66,7 @@ impl Config {
         rows.add("insecure", Some(&self.insecure), ToString::to_string);
         rows.text("profile", self.profile.as_ref());
         rows.text("account", self.account.as_ref());
+        rows.add("adopt", self.adopt.as_ref(), ToString::to_string);
         rows.add("auth_type", Some(&self.auth_type), |value| value.name().to_owned());
         rows.text("client_id", self.client_id.as_ref());
         rows.add("client_secret", self.client_secret.as_ref(), |source| match source {

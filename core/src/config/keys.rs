@@ -32,6 +32,7 @@ pub(super) enum Key {
     Interactive,
     Profile,
     Account,
+    Adopt,
 }
 
 /// Keys that say where the client secret is.
@@ -77,7 +78,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-pub(super) const ROWS: [Row; 25] = [
+pub(super) const ROWS: [Row; 26] = [
     row(Key::Endpoint, "endpoint", "endpoint", "platform.url",
         [&["FLYTE_AUTH_ENDPOINT"], &["FLYTE_ADMIN_ENDPOINT"], &["FLYTE_PLATFORM_URL"]], Shape::Text),
     row(Key::Insecure, "insecure", "insecure", "platform.insecure",
@@ -119,6 +120,7 @@ pub(super) const ROWS: [Row; 25] = [
     row(Key::Interactive, "interactive", "", "", [&["FLYTE_AUTH_INTERACTIVE"], &[], &[]], Shape::Text),
     row(Key::Profile, "profile", "", "", [&["FLYTE_AUTH_PROFILE", "FLYTE_PROFILE"], &[], &[]], Shape::Text),
     row(Key::Account, "account", "", "", [&["FLYTE_AUTH_ACCOUNT"], &[], &[]], Shape::Text),
+    row(Key::Adopt, "adopt", "", "", [&["FLYTE_AUTH_ADOPT"], &[], &[]], Shape::Bool),
 ];
 
 /// Keys under `admin:` that the existing clients read and that have no effect here.

@@ -209,6 +209,8 @@ pub struct Config {
     pub profile: Option<Setting<String>>,
     /// Which of several accounts, by e-mail address or subject.
     pub account: Option<Setting<String>>,
+    /// Whether a login that flytekit, flyte or flytectl keep in the keyring is used (default: yes).
+    pub adopt: Option<Setting<bool>>,
     /// How a token is obtained.
     pub auth_type: Setting<AuthType>,
     /// OAuth client id.

@@ -177,6 +177,7 @@ pub(super) fn resolve(gathered: Gathered, request: &LoadRequest<'_>) -> Result<C
         endpoint,
         profile: profile.map(|entry| entry.text().map(|name| Setting::new(name, entry.origin.clone()))).transpose()?,
         account: pool.text(Key::Account)?,
+        adopt: pool.boolean(Key::Adopt)?,
         auth_type,
         client_id,
         client_secret,

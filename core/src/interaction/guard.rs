@@ -24,6 +24,9 @@ pub enum Channel {
     Stdio,
     /// The controlling terminal, in plain lines: stdin or stderr belong to the program that called.
     ControllingTerminal,
+    /// stderr alone: nothing can be read. A background job that reads its terminal is stopped, and whoever waits for it
+    /// waits for ever.
+    StderrOnly,
 }
 
 /// Why nobody is asked. `Display` says it.
@@ -71,7 +74,7 @@ pub fn may_ask(asking: Asking, surroundings: &Surroundings) -> Result<Channel, N
     }
     if asking.opted_in || asking.interactive == Interactive::Always {
         // Somebody reads stderr, if only in a log: a device code can be confirmed from there.
-        return Ok(channel(surroundings).unwrap_or(Channel::Stdio));
+        return Ok(channel(surroundings).unwrap_or(Channel::StderrOnly));
     }
     if let Some(name) = surroundings.ci {
         return Err(NotAsked::Ci(name));
@@ -137,6 +140,7 @@ mod tests {
         let nobody = terminals(false, false, ControllingTerminal::None);
         let background = terminals(true, true, ControllingTerminal::Background);
         let (stdio, tty) = (Ok(Channel::Stdio), Ok(Channel::ControllingTerminal));
+        let stderr = Ok(Channel::StderrOnly);
         let machine = Err(NotAsked::MachineCredentials);
         for (interactive, machine_credentials, opted_in, surroundings, expected) in [
             (Never, false, false, &here, Err(NotAsked::Never)),
@@ -152,9 +156,10 @@ mod tests {
             (Auto, false, true, &pod, stdio),
             (Always, false, false, &captured, tty),
             (Auto, false, true, &captured, tty),
-            (Always, false, false, &nobody, stdio),
-            (Auto, false, true, &nobody, stdio),
-            (Auto, false, true, &background, stdio),
+            (Always, false, false, &nobody, stderr),
+            (Auto, false, true, &nobody, stderr),
+            (Auto, false, true, &background, stderr),
+            (Always, false, false, &background, stderr),
         ] {
             let asking = Asking { interactive, machine_credentials, opted_in };
             assert_eq!(may_ask(asking, surroundings), expected, "{asking:?} {surroundings:?}");

@@ -1,6 +1,6 @@
 //! Logout: the local copy first, then the server.
 
-use super::{Session, keeping, locked};
+use super::{Inner, Session, adopt, keeping, locked};
 use crate::credential::failure;
 use crate::discovery::{Discovery, Target};
 use crate::error::Result;
@@ -16,6 +16,16 @@ pub struct LogoutOutcome {
     pub was_signed_in: bool,
     /// What became of the revocation; `None` if it was not asked for or there was nothing to revoke.
     pub revocation: Option<Result<()>>,
+    /// Clients whose own copies of this session's tokens were removed from this machine.
+    pub copies_removed: Vec<&'static str>,
+}
+
+impl Inner {
+    /// Nothing of the session stays in this process either.
+    pub(super) fn forget(&self) {
+        self.current.store(None);
+        *locked(&self.unsaved) = None;
+    }
 }
 
 impl Session {
@@ -31,13 +41,16 @@ impl Session {
         let was_signed_in = keeping::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
         inner.troubles.forget();
         drop(lock);
-        inner.current.store(None);
-        *locked(&inner.unsaved) = None;
+        inner.forget();
+        let copies_removed = match &record {
+            Some(record) => adopt::remove_copies(inner, record).await,
+            None => Vec::new(),
+        };
         let revocation = match record {
             Some(record) if revoke => Some(self.revoke(&record).await),
             _ => None,
         };
-        Ok(LogoutOutcome { was_signed_in, revocation })
+        Ok(LogoutOutcome { was_signed_in, revocation, copies_removed })
     }
 
     async fn revoke(&self, record: &Record) -> Result<()> {

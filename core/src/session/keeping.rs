@@ -52,6 +52,7 @@ pub(super) fn new_record(
         // RFC 6749 section 6: a reply without a refresh token keeps the old one.
         refresh_token: tokens.refresh_token.or_else(|| before.and_then(|record| record.refresh_token.clone())),
         session_expires_at: tokens.refresh_expires_at.or_else(|| before.and_then(|record| record.session_expires_at)),
+        adopted_from: before.and_then(|record| record.adopted_from.clone()),
     }
 }
 

@@ -29,6 +29,8 @@ use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
 use crate::transport::dated::{Dated, Skew};
 
+mod account;
+pub mod adopt;
 mod asking;
 pub mod cooldown;
 mod ending;
@@ -41,6 +43,7 @@ mod static_token;
 pub mod status;
 pub mod suspicion;
 pub mod token;
+pub mod transfer;
 mod trouble;
 
 #[cfg(test)]
@@ -49,6 +52,7 @@ mod tests;
 use trouble::Troubles;
 
 pub(crate) use asking::Asked;
+pub use ending::LogoutOutcome;
 pub use identity::Source;
 pub use refresh::under_way;
 pub use token::Token;
@@ -112,6 +116,10 @@ pub(crate) struct Inner {
     pub(crate) discoverer: Discoverer,
     pub(crate) target: Target,
     pub(crate) store: Arc<dyn TokenStore>,
+    /// Automatic prompts that nobody answered; `None` without a state folder.
+    prompts: Option<cooldown::Prompts>,
+    /// Other clients' logins for this endpoint; `None` where nothing is adopted.
+    foreign: Option<adopt::Foreign>,
     /// 0 to 1, drawn once.
     jitter: f64,
     current: ArcSwapOption<Current>,
@@ -150,6 +158,7 @@ pub struct SessionBuilder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     store: Option<Arc<dyn TokenStore>>,
+    foreign: Option<Arc<dyn adopt::ForeignItems>>,
 }
 
 impl SessionBuilder {
@@ -175,6 +184,13 @@ impl SessionBuilder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn TokenStore>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Where other clients keep their logins, instead of the operating system's keyring; `None`: they are left alone.
+    #[must_use]
+    pub fn adopt_from(mut self, items: Option<Arc<dyn adopt::ForeignItems>>) -> Self {
+        self.foreign = items;
         self
     }
 
@@ -215,17 +231,19 @@ impl SessionBuilder {
                 skew,
                 rejected: Mutex::default(),
                 place,
-                source,
-                key,
                 context: Context { transport, clock: self.clock, entropy: self.entropy },
                 discoverer,
                 target,
                 store,
+                prompts: self.state.as_deref().map(|state| cooldown::Prompts::new(state, &key)),
+                foreign: adopt::Foreign::new(&self.config, &source, self.foreign),
                 jitter: f64::from(byte[0]) / 255.0,
                 current: ArcSwapOption::empty(),
                 flight: Mutex::new(None),
                 background_after: AtomicI64::new(i64::MIN),
                 unsaved: Mutex::new(None),
+                source,
+                key,
                 config: self.config,
             }),
         })
@@ -242,6 +260,8 @@ impl Session {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             store: None,
+            // A unit test must not look into the keyring of whoever runs it.
+            foreign: (!cfg!(test)).then(|| Arc::new(adopt::OsKeyring) as Arc<dyn adopt::ForeignItems>),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected_generation, serves};
 use super::keeping::{self, load, lock, new_record, save};
-use super::{Inner, Source, Token, identity, static_token};
+use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
 use crate::credential::{TokenSet, exchange, external_command};
@@ -149,6 +149,7 @@ async fn exchange_and_save(
             // What a command prints without an expiry may end at any moment: only this process knows how old it is.
             if renewed.origin != TokenOrigin::ExternalCommand || renewed.expires_at.is_some() {
                 save(inner, &renewed).await;
+                adopt::write_back(inner, &renewed).await;
             }
             stop_point("save.after");
             let after_rejection = rejected_generation(inner).is_some();
@@ -264,15 +265,15 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
             Ok(made)
         }
         (Source::Person { .. }, Some(server)) => match record {
-            Some(record) => refresh(inner, server, record).await,
-            None => Err(identity::not_signed_in(&inner.config)),
+            Some(record) => adopt::refresh(inner, server, record).await,
+            None => adopt::adopt(inner, server).await,
         },
         _ => Err(Error::internal("a source without a server")),
     }
 }
 
 /// The refresh-token grant.
-async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
+pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
     let ended = |code: &'static str, why: String| {
         Error::new(ErrorKind::LoginRequired, code, why)
             .with_endpoint(inner.place.clone())

@@ -95,6 +95,7 @@ impl Scene {
             obtained_at: Some(now),
             refresh_token: Some(RefreshToken::new("r1")),
             session_expires_at: None,
+            adopted_from: None,
         };
         self.store.save(self.session.key(), &record).unwrap();
         self

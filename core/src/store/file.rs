@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::lock::{self, LockFolder};
-pub use super::private::{Durability, create_private_folder, open_private, write_private};
+pub use super::private::{Durability, append_private, create_private_folder, open_private, write_private};
 use super::records::{RecordFolder, durability_of};
 use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, readable};
 use crate::config::StoreKind;

@@ -16,6 +16,7 @@ pub mod encrypted_file;
 mod envelope;
 pub mod file;
 pub mod keyring;
+mod leftovers;
 pub mod lock;
 pub mod memory;
 mod migration;

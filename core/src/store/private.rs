@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::store_error;
+use super::{leftovers, store_error};
 use crate::error::{Error, Result};
 use crate::testing::stop_point;
 
@@ -107,8 +107,8 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(refused(path, "it is not a plain file"));
     }
-    // tempfile creates with 0600 and O_EXCL, under any umask.
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(|cause| unwritable(folder, cause))?;
+    leftovers::sweep(path, leftovers::CERTAINLY_DEAD);
+    let mut fresh = leftovers::create(path, folder).map_err(|cause| unwritable(folder, cause))?;
     fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
     stop_point("save.file_written");
     if durability == Durability::PowerCut {
@@ -136,8 +136,22 @@ pub(super) fn sync_folder(folder: &Path) {
 /// # Errors
 /// `store_refused` for symbolic links, foreign owners and what is no plain file; `store_read` otherwise.
 pub fn open_private(path: &Path) -> Result<Option<File>> {
+    open_checked(OpenOptions::new().read(true), path)
+}
+
+/// Opens a file, new or of the kind that [`open_private`] opens, to write at its end.
+///
+/// # Errors
+/// As [`open_private`].
+pub fn append_private(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true);
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    open_checked(&mut options, path)?.ok_or_else(|| refused(path, "its folder is gone"))
+}
+
+fn open_checked(options: &mut OpenOptions, path: &Path) -> Result<Option<File>> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;

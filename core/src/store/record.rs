@@ -8,6 +8,7 @@ use crate::discovery::Generation;
 use crate::error::Result;
 use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::session::adopt::ForeignLogin;
 
 /// The version this code writes. A record with a higher one is left untouched.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -24,6 +25,8 @@ pub enum TokenOrigin {
     ClientCredentials,
     /// A command printed it.
     ExternalCommand,
+    /// Another client's login was found in the operating system's keyring.
+    Adopted,
 }
 
 impl TokenOrigin {
@@ -34,6 +37,7 @@ impl TokenOrigin {
             Self::Device => "device",
             Self::ClientCredentials => "client_credentials",
             Self::ExternalCommand => "external_command",
+            Self::Adopted => "adopted",
         }
     }
 }
@@ -96,6 +100,9 @@ pub struct Record {
     /// When the refresh token expires, if the server told.
     #[serde(default, with = "millis")]
     pub session_expires_at: Option<Timestamp>,
+    /// The other client's login that this one was adopted from: both hold its refresh token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_from: Option<ForeignLogin>,
 }
 
 impl Record {
@@ -211,6 +218,7 @@ pub(crate) mod tests {
             obtained_at: Some(Timestamp::from_secs(400)),
             refresh_token: Some(RefreshToken::new("r-canary")),
             session_expires_at: None,
+            adopted_from: None,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
 use super::private::{
     Durability, check_folder, create_private_folder, open_private, sync_folder, unreadable, unwritable, write_private,
 };
-use super::{Record, SessionKey, store_error};
+use super::{Record, SessionKey, leftovers, store_error};
 use crate::error::Result;
 
 /// Larger than any record: two tokens of 1 MiB with room to spare.
@@ -60,7 +60,10 @@ impl RecordFolder {
             return Err(store_error("store_too_large", what, "Ask for fewer groups or claims in the token"));
         }
         create_private_folder(&self.folder)?;
-        write_private(&self.path(key), bytes, durability)
+        let path = self.path(key);
+        // Under the refresh lock nobody else writes this file.
+        leftovers::sweep(&path, Duration::ZERO);
+        write_private(&path, bytes, durability)
     }
 
     /// Whether a file of `len` bytes could be written now.
@@ -76,6 +79,7 @@ impl RecordFolder {
             return Ok(false);
         }
         let path = self.path(key);
+        leftovers::sweep(&path, Duration::ZERO);
         match fs::remove_file(&path) {
             Ok(()) => {
                 sync_folder(&self.folder);

@@ -41,6 +41,8 @@ pub enum Purpose {
     UserInfo,
     /// The revocation endpoint.
     Revocation,
+    /// A call of the program's own, through an integration.
+    Call,
 }
 
 impl Purpose {
@@ -53,6 +55,7 @@ impl Purpose {
             Self::Jwks => "key set (jwks_uri)",
             Self::UserInfo => "user info",
             Self::Revocation => "revocation endpoint",
+            Self::Call => "a call with its token",
         }
     }
 }
@@ -79,11 +82,14 @@ impl Call {
 
     /// Where it goes, without query or user info: fit for an error or a log.
     pub fn place(&self) -> String {
-        let uri = self.request.uri();
-        let scheme = uri.scheme_str().unwrap_or("http");
-        let host = uri.authority().map_or("", |authority| authority.as_str().rsplit('@').next().unwrap_or(""));
-        format!("{scheme}://{host}{}", uri.path())
+        place(self.request.uri())
     }
+}
+
+fn place(uri: &http::Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let host = uri.authority().map_or("", |authority| authority.as_str().rsplit('@').next().unwrap_or(""));
+    format!("{scheme}://{host}{}", uri.path())
 }
 
 /// A whole reply.

@@ -15,7 +15,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy};
 
 use super::failure::{Attempt, classify, proxy_login};
-use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Reply};
+use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Purpose, Reply};
 use crate::config::{NetworkConfig, ProxyUrl, Setting};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -124,41 +124,20 @@ impl ReqwestTransport {
     async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
         let place = call.place();
         let tls = call.request.uri().scheme_str() == Some("https");
-        let client = self.client(tls, call.http2_only).map_err(|error| Failure { kind: FailureKind::Tls, error })?;
-        let through = self.settings.proxies.intercept(call.request.uri());
-        let through = through.as_ref().and_then(|proxy| proxy.uri().authority()).map(http::uri::Authority::as_str);
-        let attempt = Attempt {
-            purpose: call.purpose,
-            place: &place,
-            tls,
-            prior_knowledge: call.http2_only && !tls,
-            proxy: through,
-            answered: false,
-        };
-        let fail = |cause: reqwest::Error| classify(cause, &attempt);
-        let mut request = reqwest::Request::try_from(call.request.map(reqwest::Body::from)).map_err(fail)?;
-        *request.timeout_mut() = Some(call.timeout);
-        let response = client.execute(request).await.map_err(fail)?;
-        if let Some(proxy) = through.filter(|_| response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
-            return Err(proxy_login(&attempt, proxy));
-        }
-        if call.http2_only && response.version() != http::Version::HTTP_2 {
-            let error =
-                Error::new(ErrorKind::Server, "no_http2", format!("{place} does not speak HTTP/2, which gRPC needs"))
-                    .with_endpoint(&place)
-                    .with_next("A proxy in front may have to be told to pass HTTP/2");
-            return Err(Failure { kind: FailureKind::Protocol, error });
-        }
-        let (parts, mut body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let purpose = call.purpose;
+        let response =
+            self.open(purpose, call.request.map(reqwest::Body::from), Some(call.timeout), call.http2_only).await?;
+        let broken = Attempt { purpose, place: &place, tls, prior_knowledge: false, proxy: None, answered: true };
+        let (parts, mut body) = response.into_parts();
         let mut bytes = Vec::new();
         let mut trailers = http::HeaderMap::new();
         while let Some(frame) = body.frame().await {
-            match frame.map_err(|cause| classify(cause, &Attempt { answered: true, ..attempt }))?.into_data() {
+            match frame.map_err(|cause| classify(cause, &broken))?.into_data() {
                 Ok(data) if bytes.len() + data.len() > MAX_BODY => {
                     let error = Error::new(
                         ErrorKind::Server,
                         "too_large",
-                        format!("{} at {place} answered more than 1 MiB", call.purpose.words()),
+                        format!("{} at {place} answered more than 1 MiB", purpose.words()),
                     )
                     .with_endpoint(&place)
                     .with_next("This is no auth endpoint: check the address");
@@ -173,6 +152,46 @@ impl ReqwestTransport {
             }
         }
         Ok(Reply { status: parts.status, headers: parts.headers, body: bytes, trailers })
+    }
+
+    /// The client for plaintext, for those who make requests and send them by [`ReqwestTransport::open`].
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn plain_client(&self) -> Result<Client> {
+        Ok(self.client(false, false)?.clone())
+    }
+
+    /// Sends a request with whatever body and reads the reply's head. `timeout` is for the whole reply.
+    pub(crate) async fn open(
+        &self,
+        purpose: Purpose,
+        request: http::Request<reqwest::Body>,
+        timeout: Option<Duration>,
+        http2_only: bool,
+    ) -> Result<http::Response<reqwest::Body>, Failure> {
+        let place = super::place(request.uri());
+        let tls = request.uri().scheme_str() == Some("https");
+        let client = self.client(tls, http2_only).map_err(|error| Failure { kind: FailureKind::Tls, error })?;
+        let through = self.settings.proxies.intercept(request.uri());
+        let through = through.as_ref().and_then(|proxy| proxy.uri().authority()).map(http::uri::Authority::as_str);
+        let prior_knowledge = http2_only && !tls;
+        let attempt = Attempt { purpose, place: &place, tls, prior_knowledge, proxy: through, answered: false };
+        let fail = |cause: reqwest::Error| classify(cause, &attempt);
+        let mut request = reqwest::Request::try_from(request).map_err(fail)?;
+        if let Some(timeout) = timeout {
+            *request.timeout_mut() = Some(timeout);
+        }
+        let response = client.execute(request).await.map_err(fail)?;
+        if let Some(proxy) = through.filter(|_| response.status() == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            return Err(proxy_login(&attempt, proxy));
+        }
+        if http2_only && response.version() != http::Version::HTTP_2 {
+            let error =
+                Error::new(ErrorKind::Server, "no_http2", format!("{place} does not speak HTTP/2, which gRPC needs"))
+                    .with_endpoint(&place)
+                    .with_next("A proxy in front may have to be told to pass HTTP/2");
+            return Err(Failure { kind: FailureKind::Protocol, error });
+        }
+        Ok(response.into())
     }
 }
 

@@ -69,11 +69,13 @@ fn parse<T: DeserializeOwned>(body: &[u8], expected: &str) -> Result<T, Response
 }
 
 async fn order_fault(State(admin): State<Admin>, body: Bytes) -> Response {
-    let order: FaultOrder =
-        match parse(&body, "{\"kind\": \"503|html|slow|reset|garbage\", \"count\": 1, \"path\": \"/oauth2\"}") {
-            Ok(order) => order,
-            Err(response) => return response,
-        };
+    let order: FaultOrder = match parse(
+        &body,
+        "{\"kind\": \"503|html|slow|reset|garbage|delay-500\", \"count\": 1, \"path\": \"/oauth2\"}",
+    ) {
+        Ok(order) => order,
+        Err(response) => return response,
+    };
     let kind = match &order.kind {
         Value::String(name) => name.clone(),
         other => other.to_string(),

@@ -30,20 +30,26 @@ pub enum FaultKind {
     Reset,
     /// 200 with broken JSON.
     Garbage,
+    /// The request is served, and its answer comes this much later.
+    Delay(Duration),
 }
 
 impl FromStr for FaultKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(millis) = text.strip_prefix("delay-").and_then(|millis| millis.parse().ok()) {
+            return Ok(Self::Delay(Duration::from_millis(millis)));
+        }
         match text {
             "html" => Ok(Self::Html),
             "slow" => Ok(Self::Slow),
             "reset" => Ok(Self::Reset),
             "garbage" => Ok(Self::Garbage),
             _ => text.parse().ok().filter(|status| (400..=599).contains(status)).map(Self::Status).ok_or_else(|| {
-                Error::config("fault_invalid", "--fault", "the fault is not known")
-                    .with_next("Use html, slow, reset, garbage, or a status from 400 to 599 such as 503")
+                Error::config("fault_invalid", "--fault", "the fault is not known").with_next(
+                    "Use html, slow, reset, garbage, delay-MILLISECONDS, or a status from 400 to 599 such as 503",
+                )
             }),
         }
     }
@@ -116,7 +122,7 @@ impl Faults {
     }
 }
 
-fn play(kind: FaultKind, reset: Option<&Reset>) -> Response {
+async fn play(kind: FaultKind, request: Request, next: Next) -> Response {
     match kind {
         FaultKind::Status(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -139,29 +145,32 @@ fn play(kind: FaultKind, reset: Option<&Reset>) -> Response {
             ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(drip)).into_response()
         }
         FaultKind::Reset => {
-            if let Some(reset) = reset {
+            if let Some(reset) = request.extensions().get::<Reset>() {
                 reset.now();
             }
-            // Nobody reads it: the connection is gone.
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            // The connection's task must see the notice before hyper sees an answer; then nobody waits for one.
+            std::future::pending().await
         }
         FaultKind::Garbage => {
             ([(header::CONTENT_TYPE, "application/json")], "{\"access_token\": \"\u{1}").into_response()
+        }
+        FaultKind::Delay(delay) => {
+            let response = next.run(request).await;
+            tokio::time::sleep(delay).await;
+            response
         }
     }
 }
 
 /// The layer that plays faults instead of answers.
 pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
-    let Some(kind) = faults.next(request.uri().path()) else { return next.run(request).await };
-    faults.metrics.fault();
-    let reset = request.extensions().get::<Reset>().cloned();
-    let response = play(kind, reset.as_ref());
-    if kind == FaultKind::Reset {
-        // The connection's task must see the notice before hyper sees an answer.
-        std::future::pending::<()>().await;
+    match faults.next(request.uri().path()) {
+        Some(kind) => {
+            faults.metrics.fault();
+            play(kind, request, next).await
+        }
+        None => next.run(request).await,
     }
-    response
 }
 
 #[cfg(test)]
@@ -175,8 +184,9 @@ mod tests {
         };
         assert_eq!(fault("503"), Ok((FaultKind::Status(503), 1)));
         assert_eq!(fault("html:3"), Ok((FaultKind::Html, 3)));
+        assert_eq!(fault("delay-250:2"), Ok((FaultKind::Delay(Duration::from_millis(250)), 2)));
         assert_eq!(fault("reset:1"), Ok((FaultKind::Reset, 1)));
-        for bad in ["", "200", "nonsense", "503:", "503:x", "503:-1", "HTML"] {
+        for bad in ["", "200", "nonsense", "503:", "503:x", "503:-1", "HTML", "delay-", "delay-x"] {
             assert_eq!(fault(bad), Err("fault_invalid".to_owned()), "{bad}");
         }
     }

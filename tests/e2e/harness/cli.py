@@ -90,10 +90,14 @@ class Cli:
 
     def start(self, *arguments, env=None) -> subprocess.Popen:
         """Leaves the command running; the fixture ends it."""
+        return self.start_any([self.binary, *arguments], env=env, stdin=subprocess.DEVNULL)
+
+    def start_any(self, argv, env=None, stdin=subprocess.PIPE) -> subprocess.Popen:
+        """Leaves any program running, by default with a pipe as its input; the fixture ends it."""
         child = subprocess.Popen(
-            [str(argument) for argument in (self.binary, *arguments)],
+            [str(argument) for argument in argv],
             env=self.environment(env),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -132,5 +136,6 @@ class Cli:
             if child.poll() is None:
                 child.kill()
             child.wait()
-            child.stdout.close()
-            child.stderr.close()
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe:
+                    pipe.close()

@@ -15,7 +15,7 @@ class Issuer:
         self.url = url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.verify = verify
+        self.verify = self._session.verify = verify
 
     @cached_property
     def metadata(self) -> dict:

@@ -50,8 +50,11 @@ class Sandbox(Issuer):
         reply.raise_for_status()
 
     def fault(self, kind: str, count: int, **filters):
-        """The next `count` requests go wrong: 503, html, slow, reset or garbage."""
+        """The next `count` requests go wrong: 503, html, slow, reset, garbage, delay-MILLISECONDS."""
         self._admin("/faults", {"kind": kind, "count": count, **filters})
+
+    def clear_faults(self):
+        requests.delete(f"{self.ready['admin']}/faults", timeout=10).raise_for_status()
 
     def clock(self, offset: int):
         """The server's clock runs `offset` seconds ahead of the machine's."""

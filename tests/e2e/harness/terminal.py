@@ -77,4 +77,6 @@ class Terminal:
         """Ends what still runs in the terminal's session."""
         if self._pty.isalive():
             os.killpg(self._pty.pid, signal.SIGKILL)
+        else:
+            self._pty.delayafterclose = 0
         self._pty.close(force=True)

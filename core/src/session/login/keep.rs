@@ -23,6 +23,7 @@ impl Session {
     ) -> Result<LoginOutcome> {
         let inner = &self.inner;
         let identity = self.identity_of(server, &tokens, nonce).await?;
+        self.ensure_account(identity.as_ref(), server, &tokens).await?;
         // Every save happens under the refresh lock: a refresh of the old session must not come after it.
         let _lock = keeping::lock(inner, LockKind::Refresh, Duration::from_secs(30)).await?;
         let before = keeping::load(inner).await.ok().flatten();
@@ -36,7 +37,9 @@ impl Session {
         record.session_expires_at = session_expires_at;
         record.client_id = Some(inner.client_id(server)?);
         record.client_auth_method = None;
-        (record.subject, record.email) = identity;
+        record.adopted_from = None;
+        (record.subject, record.email) =
+            identity.map_or((None, None), |claims| (Some(claims.subject), claims.email.or(claims.preferred_username)));
         keeping::save_strictly(inner, &record).await?;
         keeping::blocking(inner, |inner| {
             inner.troubles.forget();
@@ -47,24 +50,23 @@ impl Session {
         Ok(LoginOutcome::of(&record, false))
     }
 
-    /// Subject and e-mail address of a validated ID token; nothing of one that cannot be validated is used.
+    /// The claims of a validated ID token; nothing of one that cannot be validated is used.
     async fn identity_of(
         &self,
         server: &ServerAuth,
         tokens: &TokenSet,
         nonce: Option<&str>,
-    ) -> Result<(Option<String>, Option<String>)> {
+    ) -> Result<Option<id_token::Claims>> {
         let inner = &self.inner;
-        let Some(token) = &tokens.id_token else { return Ok((None, None)) };
+        let Some(token) = &tokens.id_token else { return Ok(None) };
         let (Some(issuer), Some(jwks_uri)) = (&server.metadata.issuer, &server.metadata.jwks_uri) else {
             tracing::warn!("the ID token is not used: the authorization server names no issuer or no jwks_uri");
-            return Ok((None, None));
+            return Ok(None);
         };
         let client_id = inner.client_id(server)?;
         let expectations =
             Expectations { issuer, client_id: &client_id, nonce, access_token: Some(&tokens.access_token) };
         let keys = KeySet::fetch(&*inner.context.transport, jwks_uri).await?;
-        let claims = id_token::validate(token, &expectations, &keys, inner.context.clock.now())?;
-        Ok((Some(claims.subject), claims.email.or(claims.preferred_username)))
+        id_token::validate(token, &expectations, &keys, inner.context.clock.now()).map(Some)
     }
 }

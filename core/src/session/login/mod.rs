@@ -30,8 +30,14 @@ pub struct LoginOptions {
     pub no_browser: bool,
     /// The whole login's deadline.
     pub timeout: Duration,
+    /// A program asks, nobody typed `login`: unanswered prompts are counted, and after some nobody is asked
+    /// ([`super::cooldown`]).
+    pub automatic: bool,
     /// Where this process runs.
     pub surroundings: Surroundings,
+    /// For whoever needs a token and no new login: the generation that was stored when the need was found (0: none). A
+    /// token newer than that is the answer, whoever got it.
+    pub instead_of: Option<u64>,
 }
 
 /// What a login did.
@@ -205,6 +211,9 @@ impl Session {
     /// `Cancelled` when declined or too late; `Denied`, `Server`, `Network` as the server answers; `Store` if the session
     /// cannot be kept.
     pub async fn login(&self, options: &LoginOptions, person: &dyn UserInteraction) -> Result<LoginOutcome> {
+        if !options.automatic {
+            self.forget_declined();
+        }
         match tokio::time::timeout(options.timeout, self.login_within(options, person)).await {
             Ok(done) => done,
             Err(_) => Err(too_late(&self.inner.place)),
@@ -214,18 +223,26 @@ impl Session {
     async fn login_within(&self, options: &LoginOptions, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Some(prepared) = self.prepare().await? else { return Ok(LoginOutcome::NO_AUTH) };
         let deadline = self.inner.context.clock.now().plus(options.timeout);
-        let before = keeping::load_for_login(&self.inner).await?;
-        let mut lock = Some(match self.wait_for_login_lock(person, deadline).await? {
-            (lock, false) => lock,
-            (lock, true) => match keeping::load_for_login(&self.inner).await? {
-                // Somebody else's login is ours too.
-                Some(record) if before.as_ref().is_none_or(|old| record.generation > old.generation) => {
-                    engine::publish(&self.inner, &record);
-                    return Ok(LoginOutcome::of(&record, true));
-                }
-                _ => lock,
-            },
-        });
+        let before = match options.instead_of {
+            Some(generation) => generation,
+            None => generation(keeping::load_for_login(&self.inner).await?.as_ref()),
+        };
+        let (_lock, waited) = self.wait_for_login_lock(person, deadline).await?;
+        let now = keeping::load_for_login(&self.inner).await?;
+        // Somebody else's login is ours too. Whoever asked for a login of their own shares one only if they saw it.
+        if let Some(record) = now.filter(|record| record.generation > before)
+            && (waited || options.instead_of.is_some())
+        {
+            engine::publish(&self.inner, &record);
+            return Ok(LoginOutcome::of(&record, true));
+        }
+        if let Some(record) = self.adopt_first(options.flow, person).await {
+            return Ok(LoginOutcome::of(&record, false));
+        }
+        if options.automatic {
+            // Asked again under the lock: another program's prompt may have been refused while we waited for it.
+            self.may_prompt()?;
+        }
         let plan = ladder::plan(
             self.flow(options.flow),
             &options.surroundings,
@@ -237,7 +254,7 @@ impl Session {
             if !planned.why.is_empty() {
                 person.show(LoginEvent::Explain(planned.why.clone()));
             }
-            let mut pending = match self.begin_step(&prepared, planned.step, options.timeout, None).await {
+            let pending = match self.begin_step(&prepared, planned.step, options.timeout, None).await {
                 Ok(pending) => pending,
                 // Another way of signing in meets the same network.
                 Err(error) if matches!(error.kind(), ErrorKind::Network | ErrorKind::Internal) => return Err(error),
@@ -252,9 +269,12 @@ impl Session {
                 failure = error;
                 continue;
             }
-            pending._lock = lock.take();
+            // Let go before the login lock is: whoever waits for that must find the refusal noted.
+            let on_show = super::cooldown::OnShow::new(self, options.automatic);
             // From here on a person has taken part: what they, or the server, decided is final.
-            return pending.complete(person).await;
+            let done = pending.complete(person).await;
+            on_show.settle(&done);
+            return done;
         }
         Err(failure)
     }
@@ -265,6 +285,10 @@ impl Session {
             _ => asked,
         }
     }
+}
+
+fn generation(record: Option<&Record>) -> u64 {
+    record.map_or(0, |record| record.generation)
 }
 
 /// Shows a step's prompt. An error means that this step cannot be taken here.

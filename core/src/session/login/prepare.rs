@@ -107,6 +107,7 @@ impl Session {
             Pending::Device(device::begin(&inner.context, begin).await?)
         } else {
             let endpoint = metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
+            let asked = self.hinted(&prepared.asked);
             let begin = BeginAuthorizationCode {
                 client: &client,
                 redirect_uri: prepared.redirect_uri(),
@@ -114,7 +115,7 @@ impl Session {
                 token_endpoint: &token_endpoint,
                 issuer: metadata.issuer.as_deref(),
                 iss_required: prepared.iss_required,
-                parameters: prepared.asked.parameters(),
+                parameters: asked.parameters(),
                 deadline: timeout,
                 // In paste mode a busy port is no obstacle.
                 listen: if step == Step::Browser { Listen::Required } else { Listen::IfPossible },

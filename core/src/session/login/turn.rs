@@ -11,13 +11,27 @@ use crate::store::{LockGuard, LockKind};
 
 /// Between two looks at a login that another process has under way.
 const LOGIN_LOCK_POLL: Duration = Duration::from_millis(250);
+/// Who only looks whether a login is under way is done after this.
+const A_LOOK: Duration = Duration::from_millis(20);
+/// Who may not wait for a login waits this long to learn whether there is one.
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 impl Session {
-    pub(super) async fn try_login_lock(&self) -> Result<Box<dyn LockGuard>> {
-        match keeping::blocking(&self.inner, |inner| inner.store.try_lock(&inner.key, LockKind::Login)).await? {
-            Ok(lock) => Ok(lock),
-            Err(holder) => Err(self.under_way(holder)),
+    async fn look(&self) -> Result<std::result::Result<Box<dyn LockGuard>, Option<u32>>> {
+        keeping::blocking(&self.inner, |inner| inner.store.try_lock(&inner.key, LockKind::Login)).await
+    }
+
+    /// The login lock, or who has it. Somebody who only looks has it for an instant: hence the second try.
+    async fn try_turn(&self) -> Result<std::result::Result<Box<dyn LockGuard>, Option<u32>>> {
+        if let Ok(lock) = self.look().await? {
+            return Ok(Ok(lock));
         }
+        self.inner.context.clock.sleep(A_LOOK).await;
+        self.look().await
+    }
+
+    pub(super) async fn try_login_lock(&self) -> Result<Box<dyn LockGuard>> {
+        self.try_turn().await?.map_err(|holder| self.under_way(holder))
     }
 
     fn under_way(&self, holder: Option<u32>) -> Error {
@@ -33,11 +47,13 @@ impl Session {
     /// # Errors
     /// Kind `Store`.
     pub async fn login_under_way(&self) -> Result<Option<Error>> {
-        match self.try_login_lock().await {
-            Ok(_free) => Ok(None),
-            Err(error) if error.code() == "login_under_way" => Ok(Some(error)),
-            Err(error) => Err(error),
+        // Under the refresh lock nobody else looks: sixty who look at once must not take each other for a login.
+        let alone = keeping::lock(&self.inner, LockKind::Refresh, LONGEST_LOOK).await;
+        if alone.as_ref().is_err_and(|error| error.code() == "lock_timeout") {
+            return Ok(None);
         }
+        let _alone = alone?;
+        Ok(self.look().await?.err().map(|holder| self.under_way(holder)))
     }
 
     /// Takes the login lock; whether we had to wait for it.
@@ -49,7 +65,7 @@ impl Session {
         let clock = &self.inner.context.clock;
         let mut waited = false;
         loop {
-            match keeping::blocking(&self.inner, |inner| inner.store.try_lock(&inner.key, LockKind::Login)).await? {
+            match self.try_turn().await? {
                 Ok(lock) => return Ok((lock, waited)),
                 Err(holder) if !waited => {
                     waited = true;
