@@ -89,7 +89,14 @@ pub(crate) fn config(global: &Global) -> Result<Config> {
     load(global, Need::Look)
 }
 
-/// A session for `status` and `logout`, which send nothing that a file could divert.
+/// The stored session, whatever token the environment brings: for `logout`.
+pub(crate) fn session_to_end(global: &Global) -> Result<Session> {
+    let mut config = load(global, Need::Look)?;
+    config.static_token = None;
+    make(config)
+}
+
+/// A session for `status`, which sends nothing that a file could divert.
 pub(crate) fn session_to_look(global: &Global) -> Result<Session> {
     make(load(global, Need::Look)?)
 }

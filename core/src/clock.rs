@@ -47,6 +47,11 @@ impl Timestamp {
         jiff::Timestamp::from_second(self.as_secs())
             .map_or_else(|_| format!("@{}", self.as_secs()), |time| time.to_string())
     }
+    /// From a date as HTTP headers carry it (RFC 9110 section 5.6.7); `None` for anything else, the obsolete forms too.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        parser.parse_timestamp(text.trim()).ok().map(|time| Self(time.as_millisecond()))
+    }
     /// From RFC 3339 with any offset; `None` if it is not that.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.trim().parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))

@@ -12,7 +12,7 @@ pub(crate) fn logout(global: &Global, args: &LogoutArgs, as_json: bool) -> Resul
     if args.all {
         return all(global, as_json);
     }
-    let session = setup::session_to_look(&setup::with_target(global, args.target.as_deref()))?;
+    let session = setup::session_to_end(&setup::with_target(global, args.target.as_deref()))?;
     let outcome = setup::block_on(session.logout(args.revoke))?;
     let revoked = outcome.revocation.as_ref().map(std::result::Result::is_ok);
     if as_json {

@@ -76,37 +76,38 @@ fn refresh_only(session: &Session) -> Result<ExitCode> {
 }
 
 /// The stored token, refreshed if that is due and quick.
-fn from_store(session: &Session, min_ttl: Duration, ledger: &Followed) -> Result<Option<Token>> {
-    let (token, due) = match session.stored()? {
-        None => return Ok(None),
-        Some(Stored::Fresh(token)) => (token, false),
-        Some(Stored::Due(token)) => (token, true),
+fn refreshed_behind(session: &Session, stored: Stored, min_ttl: Duration) -> Result<Option<Token>> {
+    let old = match stored {
+        Stored::Fresh(token) => return Ok(Some(token)),
+        Stored::Due(token) => token,
     };
-    let outlives = |token: &Token| token.expires_at().is_none_or(|at| at >= SystemClock::read().plus(min_ttl));
-    if ledger.suspects(&token) || (due && !outlives(&token)) || (due && !background::refresh()) {
+    let outlives = old.expires_at().is_none_or(|at| at >= SystemClock::read().plus(min_ttl));
+    if !outlives || !background::refresh() {
         return Ok(None);
     }
     Ok(Some(match session.stored()? {
-        Some(Stored::Fresh(newer)) if due => newer,
-        _ => token,
+        Some(Stored::Fresh(newer)) => newer,
+        _ => old,
     }))
 }
 
 fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Option<Token>> {
     let parent = caller::parent();
     let mut ledger = Followed::open(session, &parent);
-    if !args.force_refresh
-        && let Some(token) = from_store(session, Duration::from_secs(args.min_ttl), &ledger)?
-    {
-        ledger.served(&token);
-        return Ok(Some(token));
+    if !args.force_refresh {
+        let mut stored = session.stored()?;
+        if stored.as_ref().is_some_and(|stored| ledger.suspects(stored.token())) {
+            setup::block_on(ledger.follow_up(session))?;
+            stored = session.stored()?;
+        }
+        if let Some(stored) = stored
+            && let Some(token) = refreshed_behind(session, stored, Duration::from_secs(args.min_ttl))?
+        {
+            ledger.served(&token);
+            return Ok(Some(token));
+        }
     }
     setup::block_on(async {
-        if let Some(token) = session.fresh()
-            && ledger.suspects(&token)
-        {
-            ledger.follow_up(session).await?;
-        }
         let options = TokenOptions {
             force_refresh: args.force_refresh,
             min_ttl: Duration::from_secs(args.min_ttl),
@@ -129,6 +130,11 @@ fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Opti
         };
         if let Some(token) = &token {
             ledger.served(token);
+        }
+        if session.is_unsaved() {
+            output::talk(
+                "flyte-auth: warning: the refreshed session could not be saved; the next call may need a login",
+            );
         }
         Ok(token)
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::countdown::Countdown;
 use super::failure::{self, GrantKind};
-use super::{Context, TokenSet, exchange};
+use super::{Context, TokenSet, exchange_within};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interaction::{LoginEvent, UserInteraction};
@@ -221,7 +221,9 @@ impl PendingDevice {
     async fn poll(&self) -> Result<Polled> {
         let grant = Grant::DeviceCode { code: &self.device.device_code, verifier: self.verifier.as_ref() };
         let parameters = Parameters { extra: &self.extra, ..Parameters::default() };
-        match exchange(&self.context, &self.token_endpoint, &self.client, grant, parameters).await {
+        // No poll outlives the code: its answer would come too late, and the person would wait for it.
+        let left = self.countdown.remaining();
+        match exchange_within(&self.context, left, &self.token_endpoint, &self.client, grant, parameters).await {
             Ok(tokens) => Ok(Polled::Tokens(Box::new(tokens))),
             // The code counts, whatever status it came with: 400, another 4xx, 200 and 500 all happen.
             Err(error) => match error.oauth_error() {

@@ -67,7 +67,9 @@ pub fn grant_error(problem: &Problem, kind: GrantKind, endpoint: &str, client_id
             }
             made.with_next(row.next)
         }
-        Problem::Refused { status } => refused(*status, kind, client_id).with_endpoint(place(endpoint)),
+        Problem::Refused { status } if !is_absent(*status) => {
+            refused(*status, kind, client_id).with_endpoint(place(endpoint))
+        }
         other => unusable(other, Purpose::Token, endpoint),
     }
 }
@@ -94,6 +96,10 @@ pub fn unusable(problem: &Problem, purpose: Purpose, endpoint: &str) -> Error {
         }
         Problem::Malformed(why) => server("malformed", format!("the {what} gave an unusable answer: {why}"))
             .with_next("Report it to the administrator of the authorization server"),
+        Problem::Refused { status } if is_absent(*status) => {
+            server("not_found", format!("there is no {what} at this address (HTTP {status})"))
+                .with_next("Check the address, admin.tokenUrl if it is set, and the authorization server metadata")
+        }
         Problem::Refused { status } => {
             Error::new(ErrorKind::Denied, "refused", format!("the {what} refused (HTTP {status})"))
                 .with_next("Ask the administrator whether this client may use it")
@@ -111,6 +117,12 @@ pub fn unusable(problem: &Problem, purpose: Purpose, endpoint: &str) -> Error {
         }
     };
     error.with_endpoint(place(endpoint))
+}
+
+/// Nothing of ours is at the address: an ingress, or a server that is being changed, answers so. That is no word about
+/// what was presented, and must not end a session.
+fn is_absent(status: u16) -> bool {
+    matches!(status, 404 | 405 | 410 | 415)
 }
 
 fn server(code: &'static str, message: String) -> Error {
@@ -290,6 +302,8 @@ mod tests {
             (Problem::Redirect { status: 302 }, K::Server, false),
             (Problem::Malformed("x".to_owned()), K::Server, false),
             (Problem::Refused { status: 400 }, K::LoginRequired, false),
+            (Problem::Refused { status: 404 }, K::Server, false),
+            (Problem::Refused { status: 405 }, K::Server, false),
         ] {
             let made = grant_error(&problem, refresh, AT, "c");
             assert_eq!((made.kind(), made.is_retryable()), (kind, retryable), "{problem:?}");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::protocol::client::Client;
 use crate::protocol::grant::{self, Grant, Parameters};
 use crate::protocol::reply::{self, TokenReply};
 use crate::protocol::secret::{AccessToken, IdToken, RefreshToken};
-use crate::transport::{Call, HttpTransport, Purpose};
+use crate::transport::{Call, DEFAULT_TIMEOUT, HttpTransport, Purpose};
 
 pub mod authorization_code;
 pub mod client_credentials;
@@ -117,9 +118,22 @@ pub async fn exchange(
     grant: Grant<'_>,
     parameters: Parameters<'_>,
 ) -> Result<TokenSet> {
+    exchange_within(context, DEFAULT_TIMEOUT, endpoint, client, grant, parameters).await
+}
+
+/// As [`exchange`], for a caller who cannot wait as long as the transport would.
+pub(crate) async fn exchange_within(
+    context: &Context,
+    timeout: Duration,
+    endpoint: &str,
+    client: &Client,
+    grant: Grant<'_>,
+    parameters: Parameters<'_>,
+) -> Result<TokenSet> {
     let request = grant::token_request(endpoint, client, grant, parameters)?;
     let asked_at = context.clock.now();
-    let reply = context.transport.send(Call::new(Purpose::Token, request)).await?;
+    let call = Call { timeout: timeout.min(DEFAULT_TIMEOUT), ..Call::new(Purpose::Token, request) };
+    let reply = context.transport.send(call).await?;
     let secrets = failure::secrets_of(client, &grant);
     match reply::token(&reply, &secrets) {
         Ok(reply) => Ok(TokenSet::from_reply(reply, asked_at)),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::LOCATION;
 
 use super::Generation;
 use crate::error::{Error, ErrorKind};
-use crate::protocol::json;
+use crate::protocol::{json, reply::retry_after};
 use crate::transport::grpc::{GrpcFailure, code};
 use crate::transport::{Failure, FailureKind, Purpose, Reply};
 
@@ -67,12 +67,6 @@ fn unavailable(place: &str, what: &str, retry_after: Option<Duration>) -> Error 
 
 fn is_html(reply: &Reply) -> bool {
     matches!(reply.media_type().as_str(), "text/html" | "application/xhtml+xml")
-}
-
-/// `Retry-After` in seconds, at most an hour; `transport::dated` has turned a date into seconds.
-fn retry_after(reply: &Reply) -> Option<Duration> {
-    let seconds = reply.headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(Duration::from_secs(seconds.min(3600)))
 }
 
 /// Connect writes its code as a word, the gRPC gateway of Flyte 1 as a number.

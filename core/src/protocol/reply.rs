@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::json;
 use super::secret::{AccessToken, DeviceCode, IdToken, RefreshToken};
+use crate::clock::Timestamp;
 use crate::transport::Reply;
 
 /// Beyond this an expiry is taken for nonsense, and nonsense for unknown.
@@ -196,11 +197,16 @@ pub fn printable(text: &str) -> String {
     clean.trim().to_owned()
 }
 
-/// `Retry-After` in seconds (RFC 9110 section 10.2.3), at most a day. Nothing here knows the time: `transport::dated`
-/// has turned a date into seconds.
-fn retry_after(reply: &Reply) -> Option<Duration> {
-    let value = reply.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(86_400)))
+/// `Retry-After` (RFC 9110 section 10.2.3), at most a day. Its date is measured against the reply's own `Date`: the
+/// server's clock, whatever ours shows.
+pub fn retry_after(reply: &Reply) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+    let value = reply.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => Timestamp::parse_http_date(value)?.since(reply.date()?),
+    };
+    Some(wait.min(LONGEST))
 }
 
 /// Seconds as an integer, a float or a string; `None` for what is negative, zero, absurd or no number.

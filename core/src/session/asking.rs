@@ -3,7 +3,7 @@
 use super::{Inner, Source};
 use crate::config::{ProcessContext, SecretSource, Setting};
 use crate::credential::client_secret;
-use crate::discovery::ServerAuth;
+use crate::discovery::{Discovery, ServerAuth};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::client::{Client, ClientAuthMethod};
 use crate::protocol::grant::Parameters;
@@ -24,6 +24,14 @@ impl Asked {
 }
 
 impl Inner {
+    /// Where the session's tokens come from; a wrong issuer is blamed on whoever set it.
+    pub(crate) async fn discover(&self) -> Result<Discovery> {
+        self.discoverer.discover(&self.target).await.map_err(|error| match &self.config.issuer {
+            Some(issuer) if error.code() == "issuer_invalid" => error.with_setting(issuer.origin.to_string()),
+            _ => error,
+        })
+    }
+
     pub(crate) fn token_endpoint(&self, server: &ServerAuth) -> Result<String> {
         let configured = self.config.token_url.as_ref().map(|url| url.value.clone());
         configured.or_else(|| server.metadata.token_endpoint.clone()).ok_or_else(|| {

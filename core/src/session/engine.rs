@@ -30,6 +30,8 @@ const REJECTED: Timestamp = Timestamp::from_millis(0);
 pub(super) struct Want {
     /// Not a token of this generation or an older one: it was rejected, or a refresh was forced.
     pub(super) newer_than: Option<u64>,
+    /// The process ends after this: what it cannot save is lost.
+    pub(super) one_shot: bool,
     /// A failed refresh is an error even while the old token lives: the caller holds it and decides itself.
     pub(super) or_fail: bool,
 }
@@ -65,22 +67,19 @@ pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Res
         if !options.force_refresh && inner_is_fresh(inner, now) {
             return Ok(Some(token));
         }
-        let want = Want { newer_than: options.force_refresh.then_some(record.generation), or_fail: true };
-        let refreshed = wait(inner, want);
-        if options.force_refresh {
-            return refreshed.await;
-        }
         let outlives = token.expires_at().is_none_or(|at| at >= now.plus(options.min_ttl));
+        if options.force_refresh || !outlives {
+            return wait(inner, Want { newer_than: Some(record.generation), or_fail: true, one_shot: true }).await;
+        }
+        let refreshed = wait(inner, Want { newer_than: None, or_fail: true, one_shot: true });
         return match tokio::time::timeout(options.patience, refreshed).await {
             Ok(Ok(token)) => Ok(token),
-            Ok(Err(error)) if !outlives => Err(error),
-            // The refresh goes on in its task; the process may end before it does, and the store stays whole.
-            Err(_) if !outlives => wait(inner, want).await,
+            // The refresh goes on in its task; `under_way` tells whoever ends the process when it may.
             Ok(Err(_)) | Err(_) => Ok(Some(token)),
         };
     }
     let newer_than = record.filter(|_| options.force_refresh).map(|record| record.generation);
-    wait(inner, Want { newer_than, ..Want::default() }).await
+    wait(inner, Want { newer_than, or_fail: false, one_shot: true }).await
 }
 
 fn inner_is_fresh(inner: &Inner, now: Timestamp) -> bool {
@@ -93,7 +92,8 @@ pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
     }
     let Some(record) = keeping::load_stored(inner)? else { return Ok(None) };
     let now = inner.context.clock.now();
-    let Some(refresh_at) = servable(inner, &record, now) else { return Ok(None) };
+    let rejected = rejected_generation(inner).is_some_and(|old| record.generation <= old);
+    let Some(refresh_at) = servable(inner, &record, now).filter(|_| !rejected) else { return Ok(None) };
     let token = publish(inner, &record);
     if now < refresh_at {
         return Ok(Some(Stored::Fresh(token)));

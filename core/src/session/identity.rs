@@ -154,14 +154,37 @@ pub fn session_key(config: &Config, source: &Source) -> Result<SessionKey> {
     Ok(SessionKey::of_parts(parts.iter().map(Option::as_deref)))
 }
 
-/// What a person types after `flyte-auth login` to reach this endpoint again.
+/// What a person types after `flyte-auth login` to reach this session again: the endpoint, and the flags that were typed
+/// here and make it another session, or reach it another way.
 pub fn login_argument(config: &Config) -> String {
-    match (&config.endpoint, &config.issuer) {
-        (Some(endpoint), _) if !endpoint.value.tls() => endpoint.value.base_url(),
-        (Some(endpoint), _) => endpoint.value.to_string(),
-        (None, Some(issuer)) => format!("--issuer {}", issuer.value),
-        (None, None) => "HOST".to_owned(),
+    let mut words = match (&config.endpoint, &config.issuer) {
+        (Some(endpoint), _) if !endpoint.value.tls() => vec![endpoint.value.base_url()],
+        (Some(endpoint), _) => vec![endpoint.value.to_string()],
+        (None, Some(issuer)) => vec!["--issuer".to_owned(), issuer.value.clone()],
+        (None, None) => vec!["HOST".to_owned()],
+    };
+    let mut typed = |origin: &Origin, value: String| {
+        if let Origin::Flag(name) = origin
+            && name.starts_with("--")
+        {
+            words.extend([name.clone(), value]);
+        }
+    };
+    let texts = [&config.client_id, &config.audience, &config.profile, &config.account];
+    for setting in texts.into_iter().flatten() {
+        typed(&setting.origin, setting.value.clone());
     }
+    if let Some(scopes) = &config.scopes {
+        typed(&scopes.origin, scopes.value.join(","));
+    }
+    if let Some(ca) = &config.network.ca_cert {
+        typed(&ca.origin, ca.value.display().to_string());
+    }
+    if let Some(file) = &config.file {
+        typed(&file.origin, file.path.display().to_string());
+    }
+    typed(&config.store.origin, config.store.value.name().to_owned());
+    crate::credential::process::quoted(&words)
 }
 
 /// Nobody is signed in: the one line of the contract.

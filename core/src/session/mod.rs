@@ -305,6 +305,12 @@ impl Session {
         engine::token_once(&self.inner, options).await
     }
 
+    /// Whether this process holds a session newer than the stored one, because it could not be saved: a process that ends
+    /// now loses it.
+    pub fn is_unsaved(&self) -> bool {
+        locked(&self.inner.unsaved).is_some()
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.inner.config

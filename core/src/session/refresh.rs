@@ -85,7 +85,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     }
     // Metadata first: it may take seconds, and nobody should hold the lock meanwhile.
     stop_point("discovery.before");
-    let server = match inner.discoverer.discover(&inner.target).await {
+    let server = match inner.discover().await {
         Ok(Discovery::NoAuth { .. }) => return Ok(publish_no_auth(inner)),
         Ok(Discovery::Auth(server)) => Some(server),
         // A command needs of the server the header's name only.
@@ -131,7 +131,15 @@ async fn exchange_and_save(
     record: Option<Record>,
 ) -> Result<Token> {
     // Only a refresh token can be used up by a request whose answer nobody keeps.
-    let _under_way = matches!(inner.source, Source::Person { .. }).then(UnderWay::new);
+    let by_refresh_token = matches!(inner.source, Source::Person { .. });
+    if by_refresh_token && let Err(error) = room_to_save(inner, record.as_ref()).await {
+        // A process that lives on keeps the session itself until there is room; one that ends would lose it.
+        if want.one_shot {
+            return failed(inner, want, record, error).await;
+        }
+        tracing::warn!(%error, "the refreshed session cannot be saved; this process keeps it");
+    }
+    let _under_way = by_refresh_token.then(UnderWay::new);
     stop_point("exchange.before");
     let renewed = renew(inner, server, record.as_ref()).await;
     stop_point("exchange.after");
@@ -155,6 +163,13 @@ async fn exchange_and_save(
         }
         Err(error) => failed(inner, want, record, error).await,
     }
+}
+
+/// Whether the answer could be saved; the next record is taken for about as long as this one.
+async fn room_to_save(inner: &Arc<Inner>, record: Option<&Record>) -> Result<()> {
+    let Some(record) = record else { return Ok(()) };
+    let len = record.to_json()?.len() + 8192;
+    keeping::blocking(inner, move |inner| inner.store.check_room(&inner.key, len)).await
 }
 
 /// Remembers the failure for every process, and serves the stored token while it lives.
@@ -348,8 +363,16 @@ async fn grant_refresh(
 
 /// If a failure shows that cached metadata is stale: the metadata as it is now, where that differs.
 async fn current_metadata(inner: &Inner, used: &ServerAuth, error: &Error) -> Option<ServerAuth> {
-    const CONTRADICTIONS: [&str; 7] =
-        ["refused", "client_refused", "refresh_refused", "redirect", "html", "invalid_client", "unauthorized_client"];
+    const CONTRADICTIONS: [&str; 8] = [
+        "refused",
+        "not_found",
+        "client_refused",
+        "refresh_refused",
+        "redirect",
+        "html",
+        "invalid_client",
+        "unauthorized_client",
+    ];
     let contradicts = CONTRADICTIONS.contains(&error.code()) || error.kind() == ErrorKind::Network;
     if !contradicts || !inner.discoverer.forget(&inner.target) {
         return None;

@@ -1,7 +1,11 @@
 //! A token that is given from outside (`FLYTE_TOKEN`, `FLYTE_TOKEN_FILE`).
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
 
 use super::{Current, Inner, Source, Token};
 use crate::config::StaticToken;
@@ -10,6 +14,25 @@ use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::protocol::secret::AccessToken;
 
+/// No token is longer.
+const MAX_FILE: u64 = 1024 * 1024;
+/// A pipe that nobody writes to must not hold the caller for ever.
+const FILE_TIMEOUT: Duration = Duration::from_secs(5);
+
+async fn read_file(path: &Path) -> io::Result<String> {
+    let read = async {
+        let mut text = String::new();
+        tokio::fs::File::open(path).await?.take(MAX_FILE + 1).read_to_string(&mut text).await?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+        }
+        Ok(text)
+    };
+    tokio::time::timeout(FILE_TIMEOUT, read)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came within 5 s")))
+}
+
 /// Reads it, and makes it the token in memory.
 ///
 /// # Errors
@@ -17,7 +40,7 @@ use crate::protocol::secret::AccessToken;
 pub(super) async fn read(inner: &Arc<Inner>, token: &StaticToken) -> Result<Token> {
     let text = match token {
         StaticToken::Value(token) => token.expose().to_owned(), // EXPOSE: served as it is.
-        StaticToken::File(path) => tokio::fs::read_to_string(path).await.map_err(|cause| {
+        StaticToken::File(path) => read_file(path).await.map_err(|cause| {
             Error::config(
                 "token_unreadable",
                 "FLYTE_TOKEN_FILE",

@@ -1,6 +1,6 @@
 //! What `status`, `list` and `whoami` tell.
 
-use super::{Session, engine, keeping};
+use super::{Session, engine, keeping, trouble};
 use crate::clock::Timestamp;
 use crate::discovery::{Discovery, Generation, UserInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -150,7 +150,16 @@ impl Session {
             Err(error) if error.code() == "unauthenticated" => {
                 self.invalidate(None);
                 let _ = engine::token(&self.inner).await?;
-                self.whoami().await
+                let again = self.whoami().await;
+                match again {
+                    // Two tokens, the second fresh: if the clocks are apart, that is why.
+                    Err(error) if error.code() == "unauthenticated" => {
+                        let place = self.place();
+                        let rejected = format!("{place} does not accept the token");
+                        Err(trouble::clock_skew(place, &rejected, self.inner.skew.millis()).unwrap_or(error))
+                    }
+                    other => other,
+                }
             }
             other => other,
         }

@@ -21,8 +21,8 @@ const BACK_OFF: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(5)];
 /// A token that is rejected this soon was never good; later, something ended it.
 const FRESH: Duration = Duration::from_secs(300);
-/// After two fresh tokens were rejected in a row, no third is fetched for this long.
-const STOP: Duration = Duration::from_secs(60);
+/// After two fresh tokens were rejected in a row, no third is fetched for this long, and twice as long each time.
+const STOP: Duration = Duration::from_secs(120);
 /// A difference of clocks below this is the network's, or explains nothing.
 const SKEW_WORTH_A_WORD: Duration = Duration::from_secs(30);
 
@@ -177,7 +177,8 @@ impl Troubles {
             (true, true) => row.count + 1,
             (true, false) => 1,
         };
-        let until = if count >= 2 { now.plus(STOP).as_millis() } else { 0 };
+        let stop = STOP.saturating_mul(1 << count.saturating_sub(2).min(8)).min(LONGEST_PAUSE);
+        let until = if count >= 2 { now.plus(stop).as_millis() } else { 0 };
         trouble.rejections = Rejections { generation, count, until };
         self.write(&trouble);
     }
@@ -187,29 +188,16 @@ impl Troubles {
     pub(super) fn loops(&self, place: &str, skew: i64, now: Timestamp) -> Option<Error> {
         let row = self.read().rejections;
         let until = Timestamp::from_millis(row.until);
-        if row.count < 2 || now >= until || until.since(now) > STOP {
+        if row.count < 2 || now >= until || until.since(now) > LONGEST_PAUSE {
             return None;
         }
         let rejected = format!("{place} rejected two fresh tokens in a row");
-        let error = if skew.unsigned_abs() < u64::try_from(SKEW_WORTH_A_WORD.as_millis()).unwrap_or(u64::MAX) {
-            Error::new(ErrorKind::Denied, "fresh_token_rejected", rejected).with_next(format!(
-                "Ask the administrator whether {place} accepts tokens of this issuer and audience; flyte-auth status shows them"
-            ))
-        } else {
-            let seconds = skew.unsigned_abs() / 1000;
-            let (by, side) = match (seconds, skew > 0) {
-                (0..120, true) => (format!("{seconds} s"), "behind"),
-                (0..120, false) => (format!("{seconds} s"), "ahead of"),
-                (_, true) => (format!("{} min", seconds / 60), "behind"),
-                (_, false) => (format!("{} min", seconds / 60), "ahead of"),
-            };
-            Error::new(
-                ErrorKind::Denied,
-                "clock_skew",
-                format!("{rejected}: this machine's clock is {by} {side} the server's"),
-            )
-            .with_next("Set this machine's clock (NTP), then try again")
-        };
+        if let Some(error) = clock_skew(place, &rejected, skew) {
+            return Some(error.with_retry_after(Some(until.since(now))));
+        }
+        let error = Error::new(ErrorKind::Denied, "fresh_token_rejected", rejected).with_next(format!(
+            "Ask the administrator whether {place} accepts tokens of this issuer and audience; flyte-auth status shows them"
+        ));
         Some(error.with_endpoint(place).with_retry_after(Some(until.since(now))))
     }
 
@@ -217,6 +205,27 @@ impl Troubles {
     pub(super) fn forget(&self) {
         self.write(&Trouble::default());
     }
+}
+
+/// A rejection as the work of a wrong clock, where the clocks differ by enough to explain it. `skew` as above.
+pub(super) fn clock_skew(place: &str, rejected: &str, skew: i64) -> Option<Error> {
+    let apart = Duration::from_millis(skew.unsigned_abs());
+    if apart < SKEW_WORTH_A_WORD {
+        return None;
+    }
+    let by = match apart.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    let side = if skew > 0 { "behind" } else { "ahead of" };
+    let what = format!("{rejected}: this machine's clock is {by} {side} the server's");
+    Some(
+        Error::new(ErrorKind::Denied, "clock_skew", what)
+            .with_endpoint(place)
+            .with_next("Set this machine's clock (NTP), then try again"),
+    )
 }
 
 #[cfg(test)]
@@ -299,6 +308,8 @@ mod tests {
         troubles.passed(true);
         troubles.rejected(6, SECOND, now.plus(STOP));
         assert!(troubles.loops("h", 0, now.plus(STOP)).is_some(), "and that one failed too");
+        assert!(troubles.loops("h", 0, now.plus(2 * STOP)).is_some(), "twice as long");
+        assert!(troubles.loops("h", 0, now.plus(3 * STOP)).is_none());
         troubles.passed(false);
         assert!(troubles.loops("h", 0, now.plus(STOP)).is_none(), "an ordinary refresh ends the row");
     }

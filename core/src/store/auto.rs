@@ -127,6 +127,10 @@ impl TokenStore for AutoStore {
         Ok(())
     }
 
+    fn check_room(&self, key: &SessionKey, len: usize) -> Result<()> {
+        self.at(self.place(key).unwrap_or(Place::File)).check_room(key, len)
+    }
+
     fn delete(&self, key: &SessionKey) -> Result<bool> {
         let file = self.file.delete(key);
         let encrypted = self.encrypted.delete(key);

@@ -77,6 +77,11 @@ impl TokenStore for EncryptedFileStore {
         self.records.write(key, &Envelope::seal(&sealing, key, record)?, durability_of(record))
     }
 
+    fn check_room(&self, _key: &SessionKey, len: usize) -> Result<()> {
+        // Base64 makes it longer by a third.
+        self.records.check_room(len * 2)
+    }
+
     fn delete(&self, key: &SessionKey) -> Result<bool> {
         self.records.delete(key)
     }

@@ -43,6 +43,10 @@ impl TokenStore for FileStore {
         self.records.write(key, &record.to_json()?, durability_of(record))
     }
 
+    fn check_room(&self, _key: &SessionKey, len: usize) -> Result<()> {
+        self.records.check_room(len)
+    }
+
     fn delete(&self, key: &SessionKey) -> Result<bool> {
         self.records.delete(key)
     }

@@ -104,6 +104,14 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Kind `Store`.
     fn save(&self, key: &SessionKey, record: &Record) -> Result<()>;
+    /// Whether a record of `len` bytes could be saved now: asked before a refresh token is used up.
+    ///
+    /// # Errors
+    /// Kind `Store`, as `save` would give it: no space, no permission.
+    fn check_room(&self, key: &SessionKey, len: usize) -> Result<()> {
+        let _ = (key, len);
+        Ok(())
+    }
     /// Removes the record; whether there was one.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! One file a session in a private folder: what the file stores share.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -61,6 +61,13 @@ impl RecordFolder {
         }
         create_private_folder(&self.folder)?;
         write_private(&self.path(key), bytes, durability)
+    }
+
+    /// Whether a file of `len` bytes could be written now.
+    pub(super) fn check_room(&self, len: usize) -> Result<()> {
+        create_private_folder(&self.folder)?;
+        let mut trial = tempfile::tempfile_in(&self.folder).map_err(|cause| unwritable(&self.folder, cause))?;
+        trial.write_all(&vec![0; len]).map_err(|cause| unwritable(&self.folder, cause))
     }
 
     /// Removes the file; whether there was one.

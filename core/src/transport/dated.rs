@@ -1,15 +1,12 @@
-//! Reads the `Date` of every answer: how far the server's clock is from ours, and what a `Retry-After` that names a
-//! date means in seconds (RFC 9110 section 10.2.3).
+//! Reads the `Date` of every answer (RFC 9110 section 6.6.1): how far the server's clock is from ours.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
-use http::header::{DATE, RETRY_AFTER};
 
 use super::{Call, Failure, HttpTransport, Reply};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 
 /// The server's clock minus ours, in milliseconds, as of the last answer that had a `Date`.
 #[derive(Debug, Clone, Default)]
@@ -41,30 +38,19 @@ impl Dated {
         self.skew.clone()
     }
 
-    fn read(&self, reply: &mut Reply) {
-        let now = self.clock.now();
-        let date = reply.headers.get(DATE).and_then(http_date);
-        if let Some(date) = date {
-            self.skew.0.store(date.as_millis().saturating_sub(now.as_millis()), Ordering::Relaxed);
-        }
-        if let Some(until) = reply.headers.get(RETRY_AFTER).and_then(http_date) {
-            let wait = until.since(date.unwrap_or(now)).as_secs();
-            reply.headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+    fn read(&self, reply: &Reply) {
+        if let Some(date) = reply.date() {
+            let ahead = date.as_millis().saturating_sub(self.clock.now().as_millis());
+            self.skew.0.store(ahead, Ordering::Relaxed);
         }
     }
-}
-
-/// An HTTP date (`Wed, 21 Oct 2026 07:28:00 GMT`).
-fn http_date(value: &HeaderValue) -> Option<Timestamp> {
-    let time = jiff::fmt::rfc2822::parse(value.to_str().ok()?.trim()).ok()?;
-    Some(Timestamp::from_millis(time.timestamp().as_millisecond()))
 }
 
 impl HttpTransport for Dated {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Reply, Failure>> {
         Box::pin(async move {
-            let mut reply = self.inner.send(call).await?;
-            self.read(&mut reply);
+            let reply = self.inner.send(call).await?;
+            self.read(&reply);
             Ok(reply)
         })
     }
@@ -76,40 +62,20 @@ mod tests {
     use crate::clock::fake::FakeClock;
     use crate::transport::scripted::{ScriptedTransport, json};
 
-    fn dated(reply: &mut Reply, headers: &[(&'static str, &str)]) -> i64 {
-        for (name, value) in headers {
-            reply.headers.insert(*name, value.parse().unwrap());
-        }
-        let dated = Dated::new(Arc::new(ScriptedTransport::new(vec![])), Arc::new(FakeClock::default()));
-        dated.read(reply);
-        dated.skew().millis()
-    }
-
     #[test]
     fn the_servers_clock() {
         // The fake clock stands at 03:12:00.
-        for (date, skew) in [
+        for (date, ahead) in [
             ("Tue, 24 Nov 2026 03:12:00 GMT", 0),
             ("Tue, 24 Nov 2026 03:17:00 GMT", 300_000),
             ("Mon, 23 Nov 2026 03:12:00 GMT", -86_400_000),
             ("yesterday", 0),
         ] {
-            assert_eq!(dated(&mut json(200, "{}").unwrap(), &[("date", date)]), skew, "{date}");
-        }
-    }
-
-    #[test]
-    fn retry_after_a_date_becomes_seconds_by_the_servers_own_clock() {
-        for (headers, expected) in [
-            (&[("retry-after", "Tue, 24 Nov 2026 03:12:30 GMT")][..], "30"),
-            (&[("date", "Tue, 24 Nov 2026 05:00:00 GMT"), ("retry-after", "Tue, 24 Nov 2026 05:00:07 GMT")], "7"),
-            (&[("retry-after", "Tue, 24 Nov 2026 03:00:00 GMT")], "0"),
-            (&[("retry-after", "12")], "12"),
-            (&[("retry-after", "soon")], "soon"),
-        ] {
-            let mut reply = json(503, "").unwrap();
-            dated(&mut reply, headers);
-            assert_eq!(reply.headers[RETRY_AFTER], expected, "{headers:?}");
+            let mut reply = json(200, "{}").unwrap();
+            reply.headers.insert(http::header::DATE, date.parse().unwrap());
+            let dated = Dated::new(Arc::new(ScriptedTransport::new(vec![])), Arc::new(FakeClock::default()));
+            dated.read(&reply);
+            assert_eq!(dated.skew().millis(), ahead, "{date}");
         }
     }
 }

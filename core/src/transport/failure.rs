@@ -32,8 +32,8 @@ pub(super) fn classify(cause: reqwest::Error, attempt: &Attempt<'_>) -> Failure 
     let error = Error::new(error_kind, code, format!("no answer from {host} ({}): {why}", purpose.words()))
         .with_endpoint(host)
         .with_next(next)
-        // Certificates do not mend themselves.
-        .with_retryable(!matches!(kind, FailureKind::Tls | FailureKind::Protocol))
+        // Certificates do not mend themselves; a handshake that broke off may work the next time.
+        .with_retryable(code == "tls" || !matches!(kind, FailureKind::Tls | FailureKind::Protocol))
         // The chain may name the whole URL, whose query can hold a state or a code.
         .with_source(cause.without_url());
     Failure { kind, error }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::clock::Timestamp;
 use crate::error::Error;
 
 /// Request and reply bodies beyond this are refused (1 MiB).
@@ -99,6 +100,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The server's clock: the `Date` header.
+    pub fn date(&self) -> Option<Timestamp> {
+        Timestamp::parse_http_date(self.headers.get(http::header::DATE)?.to_str().ok()?)
+    }
+
     /// Media type of `Content-Type` in lower case without parameters; empty if absent.
     pub fn media_type(&self) -> String {
         self.headers

@@ -22,6 +22,8 @@ class OidcProvider(Issuer):
         env = {**os.environ, **settings}
         self.service = Service(["node", PEERS / "oidc-provider.mjs"], env, folder / "oidc-provider.log")
         super().__init__(self.service.ready["issuer"])
+        # Where it listens: not its name where it stands behind a proxy (OIDC_ISSUER).
+        self.address: str = self.service.ready["address"]
         self.secrets = {client["client_id"]: client["client_secret"] for client in self.service.ready["clients"]}
 
     def end(self):

@@ -1,6 +1,6 @@
 // An independent authorization server for the tests: npm's oidc-provider on a free loopback port.
 //
-// Prints one JSON line when it is ready: {"issuer", "clients": [{client_id, client_secret, method}], "audience"}.
+// Prints one JSON line when it is ready: {"issuer", "address", "clients": [{client_id, client_secret, method}], "audience"}.
 // Ends on SIGTERM, or when its stdin closes with OIDC_EXIT_WITH_STDIN=1.
 //
 // Settings, all by environment:
@@ -10,6 +10,7 @@
 //   OIDC_AUDIENCE                                        audience of JWT access tokens
 //   OIDC_EXTRA_CLIENTS                                   JSON list of further clients, in oidc-provider's own form
 //   OIDC_NO_DEVICE=1                                     no device grant
+//   OIDC_ISSUER                                          the name it goes by behind a reverse proxy (default: its own address)
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
@@ -99,7 +100,8 @@ function configuration() {
 // The issuer's name holds the port, so the port comes first.
 const server = createServer();
 await new Promise((resolve) => server.listen(Number(env.OIDC_PORT ?? 0), '127.0.0.1', resolve));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const address = `http://127.0.0.1:${server.address().port}`;
+const issuer = env.OIDC_ISSUER ?? address;
 const provider = new Provider(issuer, configuration());
 provider.on('server_error', (_ctx, error) => console.error('server_error', error));
 if (env.OIDC_LOG) {
@@ -116,6 +118,7 @@ if (env.OIDC_EXIT_WITH_STDIN === '1') process.stdin.on('end', stop).resume();
 
 console.log(JSON.stringify({
   issuer,
+  address,
   audience,
   clients: clients.map(({ client_id, client_secret = null, token_endpoint_auth_method: method }) => ({ client_id, client_secret, method })),
 }));

@@ -104,6 +104,17 @@ async fn pending_and_slow_down_under_any_status() {
 }
 
 #[tokio::test]
+async fn no_poll_outlives_the_code() {
+    let hang = || failure(FailureKind::Timeout);
+    let scene =
+        scene(vec![("/device_authorization", json(200, DEVICE)), ("/token", json(400, PENDING)), ("/token", hang())]);
+    let mut pending = scene.begin(PkceOnDevice::IfDemanded, 7).await.unwrap();
+    assert_eq!(pending.finish(&Recorder::default()).await.unwrap_err().code(), "login_timeout");
+    let timeouts: Vec<u64> = scene.transport.sent()[1..].iter().map(|call| call.timeout.as_secs()).collect();
+    assert_eq!(timeouts, [4, 1]);
+}
+
+#[tokio::test]
 async fn trouble_is_waited_out_with_growing_pauses() {
     let ok = || json(200, TOKENS);
     let mut asked = reply(429, "text/plain", "").unwrap();
@@ -243,7 +254,7 @@ async fn a_code_that_cannot_be_had() {
         (json(400, r#"{"error":"invalid_scope"}"#), K::Config, "invalid_scope", false),
         (json(401, r#"{"error":"invalid_client"}"#), K::Denied, "invalid_client", false),
         (json(400, r#"{"error":"unauthorized_client"}"#), K::Denied, "unauthorized_client", false),
-        (reply(404, "text/plain", ""), K::Denied, "refused", false),
+        (reply(404, "text/plain", ""), K::Server, "not_found", false),
         (reply(302, "text/html", ""), K::Server, "redirect", false),
         (reply(503, "text/plain", ""), K::Server, "unavailable", true),
         (json(200, r#"{"device_code":"x"}"#), K::Server, "malformed", false),

@@ -84,6 +84,29 @@ fn refused_with_a_reason() {
 }
 
 #[test]
+fn retry_after_in_both_forms() {
+    let waits = |headers: &[(http::HeaderName, &str)]| {
+        let mut reply = reply(503, "", "");
+        reply.headers.extend(headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())));
+        match token(&reply, &[]) {
+            Err(Problem::Unavailable { retry_after, .. }) => retry_after.map(|wait| wait.as_secs()),
+            other => panic!("{other:?}"),
+        }
+    };
+    use http::header::{DATE, RETRY_AFTER};
+    for (value, seconds) in
+        [("30", Some(30)), (" 0 ", Some(0)), ("999999999", Some(86_400)), ("-1", None), ("soon", None)]
+    {
+        assert_eq!(waits(&[(RETRY_AFTER, value)]), seconds, "{value}");
+    }
+    let at = (RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT");
+    let now = (DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(waits(&[at.clone(), now.clone()]), Some(30));
+    assert_eq!(waits(&[(RETRY_AFTER, now.1), (DATE, at.1)]), Some(0), "the time has come");
+    assert_eq!(waits(&[at]), None, "against what clock?");
+}
+
+#[test]
 fn oauth_errors_are_found_whatever_the_status() {
     let body = r#"{"error":"authorization_pending"}"#;
     for status in [200, 400, 401, 403, 428, 500] {

@@ -41,7 +41,7 @@ impl Session {
         }
         // What was remembered may be hours old; a person who signs in wants what holds now.
         inner.discoverer.forget(&inner.target);
-        let mut server = match inner.discoverer.discover(&inner.target).await? {
+        let mut server = match inner.discover().await? {
             Discovery::NoAuth { .. } => return Ok(None),
             Discovery::Auth(server) => *server,
         };
