@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Session;
+use super::{Session, TokenOptions};
 use crate::clock::Timestamp;
+use crate::discovery::Target;
 use crate::error::{ErrorKind, Result};
 use crate::store::{SessionKey, file};
 
@@ -121,15 +122,25 @@ impl Session {
         let now = self.inner.context.clock.now();
         match tokio::time::timeout(QUESTION_TIMEOUT, self.whoami()).await {
             Ok(Ok(_)) => ledger.confirmed(caller, now),
-            Ok(Err(error)) if error.code() == "unauthenticated" => self.invalidate(None),
-            Ok(Err(error)) if error.code() == "unimplemented" && ledger.may_refresh_blindly(now) => {
-                ledger.blind_refresh_at = now.as_millis();
-                self.invalidate(None);
+            Ok(Err(error)) if error.code() == "unauthenticated" && !self.asks_an_issuer() => self.invalidate(None),
+            Ok(Err(error)) if matches!(error.code(), "unimplemented" | "unauthenticated") => {
+                if ledger.may_refresh_blindly(now) {
+                    ledger.blind_refresh_at = now.as_millis();
+                    // Nothing is proven against the old token: it serves on if the refresh fails.
+                    let refresh = self.token_once(TokenOptions { force_refresh: true, ..TokenOptions::default() });
+                    let _ = tokio::time::timeout(QUESTION_TIMEOUT, refresh).await;
+                }
             }
             Ok(Err(error)) if error.kind() == ErrorKind::Config => return Err(error),
             Ok(Err(_)) | Err(_) => {}
         }
         Ok(())
+    }
+
+    /// An authorization server's own user info is no word about the API that the token is for: most refuse a token with
+    /// another audience there, however good it is.
+    fn asks_an_issuer(&self) -> bool {
+        matches!(self.inner.target, Target::Issuer(_))
     }
 }
 

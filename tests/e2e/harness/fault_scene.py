@@ -8,9 +8,9 @@ from pathlib import Path
 
 from harness.cli import Cli, Result
 from harness.fault_proxy import CANARY, FaultProxy
-from harness.peers import OidcProvider
+from harness.peers import OidcProvider, Sandbox
 from harness.person import Person
-from harness.scenes import CODE, URL, machine, token_of
+from harness.scenes import ALICE, CODE, URL, machine, token_of
 
 HOUR = 3600
 LIFETIME = HOUR
@@ -34,17 +34,14 @@ class SignedIn:
     """What all scenes of a suite share: one server, one login, and the state folder right after it."""
 
     proxy: FaultProxy
-    provider: OidcProvider
+    provider: OidcProvider | Sandbox
     home: Path
     at: float
-
-    @property
-    def flags(self) -> list[str]:
-        scopes = "openid,offline_access,all,offline"
-        return ["--issuer", self.proxy.url, "--client-id", "flytectl", "--scopes", scopes, "--store", "file"]
+    flags: list[str]
 
     @classmethod
     def make(cls, folder: Path) -> "SignedIn":
+        """With oidc-provider."""
         proxy = FaultProxy()
         (folder / "provider").mkdir()
         # Without rotation, so that every scene can use the one refresh token of the one login.
@@ -52,7 +49,9 @@ class SignedIn:
             folder / "provider", OIDC_ISSUER=proxy.url, OIDC_ROTATE="0", OIDC_ACCESS_TTL=str(LIFETIME)
         )
         proxy.upstream = provider.address
-        made = cls(proxy, provider, folder / "home", time.time())
+        scopes = "openid,offline_access,all,offline"
+        flags = ["--issuer", proxy.url, "--client-id", "flytectl", "--scopes", scopes, "--store", "file"]
+        made = cls(proxy, provider, folder / "home", time.time(), flags)
         cli, person = Cli(made.home), Person(folder / "person")
         try:
             sign_in_by_device(cli, person, *made.flags)
@@ -60,6 +59,22 @@ class SignedIn:
             cli.end()
             person.end()
         return made
+
+    @classmethod
+    def make_flyte(cls, folder: Path) -> "SignedIn":
+        """With a Flyte endpoint, which can be asked what it thinks of a token."""
+        provider = Sandbox(folder / "sandbox", "--auto-approve", ALICE, "--access-token-lifetime", str(LIFETIME))
+        proxy = FaultProxy(provider.http)
+        made = cls(proxy, provider, folder / "home", time.time(), ["--endpoint", proxy.url, "--store", "file"])
+        cli = Cli(made.home)
+        # The device grant: its answer names no issuer, which here goes by two names.
+        done = cli.run("login", *made.flags, "--flow", "device")
+        assert done.code == 0, done
+        return made
+
+    @property
+    def secrets(self) -> set[str]:
+        return {secret for secret in getattr(self.provider, "secrets", {}).values() if secret}
 
     def end(self):
         self.provider.end()
@@ -115,7 +130,7 @@ class Scene:
     def secrets(self) -> set[str]:
         """What no message may contain."""
         tokens = {record[name] for record in self.records().values() for name in ("access_token", "refresh_token")}
-        return {secret for secret in tokens | set(self.shared.provider.secrets.values()) | {CANARY} if secret}
+        return {secret for secret in tokens | self.shared.secrets | {CANARY} if secret}
 
     def says_nothing_secret(self, *results: Result):
         """No secret on stderr, nor in the document of an error."""
