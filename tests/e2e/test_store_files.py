@@ -104,9 +104,16 @@ def test_a_full_disk_loses_nothing(cli, person, start, faults, call, number):
     signed_in_quickly(cli, person, server)
     record = the_record(cli)
     before = record.read_bytes()
-    # A refresh whose result cannot be kept still serves, and the old record is whole.
+    asked = server.requests_to("/token")
     refreshed = cli.run("token", "--endpoint", server.http, "--force-refresh", env=faults(call, number))
-    assert server.accepts(token_of(refreshed))
+    if call == "write":
+        # No room is seen before the refresh token is spent.
+        refused(refreshed, "cannot be written", "disk space")
+        assert server.requests_to("/token") == asked
+        token_of(cli.run("token", "--endpoint", server.http, env=faults(call, number)))
+    else:
+        # A refresh whose result cannot be kept still serves, says so, and the old record is whole.
+        assert server.accepts(token_of(refreshed)) and "could not be saved" in refreshed.stderr
     assert record.read_bytes() == before and len(list(record.parent.glob("*.json"))) == 1
     assert not [path for path in record.parent.iterdir() if path.name.startswith(".tmp")], (
         "nothing half written is left"

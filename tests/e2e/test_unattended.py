@@ -1,6 +1,7 @@
 """Prompts that programs show and nobody answers: they are counted, the pause after them grows, and then they stop."""
 
 import re
+import time
 
 import pytest
 from harness.peers import Sandbox
@@ -16,10 +17,15 @@ class Machine:
         self.cli, self.person, self.server = cli, person, server
 
     def asks(self):
-        """The program asks; the prompt is on the screen."""
+        """The program asks; the prompt is on the screen, the browser was started."""
+        before = len(self.person.opened)
         terminal = self._token()
         terminal.expect("needs a login to", within=30)
         terminal.expect("https?://", within=30)
+        until = time.monotonic() + 30
+        while len(self.person.opened) == before:
+            assert time.monotonic() < until, "no browser was started"
+            time.sleep(0.02)
         return terminal
 
     def asks_in_vain(self):
