@@ -104,9 +104,15 @@ def test_a_full_disk_loses_nothing(cli, person, start, faults, call, number):
     signed_in_quickly(cli, person, server)
     record = the_record(cli)
     before = record.read_bytes()
-    # A refresh whose result cannot be kept still serves, and the old record is whole.
+    spent = server.requests_to("token")
     refreshed = cli.run("token", "--endpoint", server.http, "--force-refresh", env=faults(call, number))
-    assert server.accepts(token_of(refreshed))
+    if call == "write":
+        # The refresh token is not spent where its successor could not be kept.
+        refused(refreshed, "cannot be written", "disk space")
+        assert server.requests_to("token") == spent
+    else:
+        # Only now is it seen that the disk is bad: what came serves.
+        assert server.accepts(token_of(refreshed))
     assert record.read_bytes() == before and len(list(record.parent.glob("*.json"))) == 1
     assert not [path for path in record.parent.iterdir() if path.name.startswith(".tmp")], (
         "nothing half written is left"
