@@ -1,7 +1,7 @@
 //! A forked child goes on with the blocking session. A program of its own: a fork copies one thread, and what the others
 //! of a test run held would stay held in the child for ever.
 #![cfg(all(feature = "blocking", unix))]
-#![expect(unsafe_code, reason = "the test forks")]
+#![expect(unsafe_code, clippy::unwrap_used, reason = "the test forks, and its helpers may fail it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

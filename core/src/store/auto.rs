@@ -6,7 +6,7 @@
 //!   session in a 0600 file costs a `token` nothing, and no hiccup of the keyring turns a session into "not signed in".
 //!   A session stays in its place for life: a refresh on the desktop must not take it away from a cron job that has no
 //!   keyring. `logout` and a new login move it.
-//! - **Where does a new session go?** That the [verdict](super::verdict) says, and the use of the key proves.
+//! - **Where does a new session go?** That the module `verdict` says, and the use of the key proves.
 //!
 //! An encrypted record that cannot be opened now (locked, no bus, no answer) is an error, not "not signed in": a browser
 //! must not open because the keyring is slow. A key that is gone or another will not come back by waiting: that is a

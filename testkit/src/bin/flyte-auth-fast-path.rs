@@ -10,7 +10,6 @@ use flyte_auth_testkit::say;
 
 const CALLS: u32 = 1_000_000;
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a test, which reads both")]
 fn main() -> ExitCode {
     match run() {
         Ok(served) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Asked, Session, Source, engine, keeping};
 use crate::clock::Timestamp;
-use crate::credential::authorization_code::PendingAuthorizationCode;
+use crate::credential::authorization_code::{PendingAuthorizationCode, SignedIn};
 use crate::credential::device::PendingDevice;
 use crate::discovery::ServerAuth;
 use crate::error::{Error, ErrorKind, Result};
@@ -170,14 +170,19 @@ impl PendingLogin {
     /// Waits for the person, checks what came, saves it.
     async fn complete(self, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Self { session, server, asked, pending, _lock } = self;
-        let (tokens, nonce, origin) = match pending {
+        match pending {
             Pending::Code(mut pending) => {
-                let signed_in = pending.finish(person).await?;
-                (signed_in.tokens, signed_in.nonce, TokenOrigin::AuthorizationCode)
+                let keep = async |signed_in: SignedIn| {
+                    let nonce = signed_in.nonce.as_deref();
+                    session.keep(&server, &asked, signed_in.tokens, nonce, TokenOrigin::AuthorizationCode).await
+                };
+                pending.finish_and(person, keep).await
             }
-            Pending::Device(mut pending) => (pending.finish(person).await?, None, TokenOrigin::Device),
-        };
-        session.keep(&server, &asked, tokens, nonce.as_deref(), origin).await
+            Pending::Device(mut pending) => {
+                let tokens = pending.finish(person).await?;
+                session.keep(&server, &asked, tokens, None, TokenOrigin::Device).await
+            }
+        }
     }
 }
 
