@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint cross-check unit e2e race crash soak build bench bench-quick
+.PHONY: help setup demo test lint cross-check unit conformance e2e race crash soak build bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,7 +21,7 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint cross-check unit e2e ## every test; what CI calls
+test: setup lint cross-check unit conformance e2e ## every test; what CI calls
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
@@ -31,6 +31,10 @@ cross-check: ## type-checks the code for Windows and macOS, which cannot run her
 
 unit: ## the tests of the Rust crates
 	@$(call stage,unit,cargo test --workspace --locked)
+
+conformance: ## the language-neutral cases in every language; ends with a table
+	@$(call stage,conformance: build,cargo build --locked --workspace --bins)
+	target/debug/flyte-auth-peer $(CONFORMANCE_ARGS)
 
 e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
@@ -48,7 +52,7 @@ soak: setup ## ten minutes of tokens that live 10 s: nobody is ever served an ex
 	@export SOAK_SECONDS=600 SOAK_LIFETIME=10; $(call stage,soak,$(call suite,test_soak.py))
 
 build: ## release build of the command line at target/release/flyte-auth
-	@cargo build --release --locked -p flyte-auth-cli
+	@cargo build --release --locked -p flyte-auth-cli && scripts/check-release-features.sh target/release/flyte-auth
 
 bench: build ## benchmarks against named peers; writes dist/bench.json
 	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches

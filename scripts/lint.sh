@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
+scripts/check-release-features.sh
 cargo clippy --workspace --all-targets --locked -- --deny warnings
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .

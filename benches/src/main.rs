@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 mod allocations;
+mod contended;
+mod herd;
 mod process;
 mod rows;
 mod sandbox;

@@ -14,11 +14,13 @@ use flyte_auth::store::{Record, TokenStore as _};
 use crate::process::{Subject, median, race};
 use crate::sandbox::Sandbox;
 use crate::stopwatch::Stopwatch;
-use crate::{Row, allocations};
+use crate::{Row, allocations, contended, herd};
 
 pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let mut rows = fresh_token_in_memory()?;
+    rows.extend(contended::rows()?);
     rows.extend(processes(bin, quick)?);
+    rows.extend(herd::rows(bin, quick)?);
     Ok(rows)
 }
 
@@ -62,7 +64,7 @@ fn fresh_token_in_memory() -> Result<Vec<Row>, String> {
     })
 }
 
-fn session_with_token() -> Result<Session, String> {
+pub(crate) fn session_with_token() -> Result<Session, String> {
     let text = |error: flyte_auth::Error| error.to_string();
     let config =
         Config { issuer: Some(Setting::new("http://127.0.0.1:9".to_owned(), Origin::Default)), ..Config::default() };
@@ -100,7 +102,7 @@ fn session_with_token() -> Result<Session, String> {
 /// Whole processes: a token from the store, and a cold start to a client-credentials token.
 fn processes(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let runs = if quick { 11 } else { 41 };
-    let sandbox = Sandbox::start(bin)?;
+    let sandbox = Sandbox::start(bin, &[])?;
     let folder = tempfile::tempdir().map_err(|cause| cause.to_string())?;
     let state = folder.path().join("state");
     let environment = |state: &Path| {
@@ -171,7 +173,7 @@ fn processes(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
 }
 
 /// The project's own virtual environment, where `make setup` put the real clients.
-fn python_with_flytekit() -> Option<String> {
+pub(crate) fn python_with_flytekit() -> Option<String> {
     let python = Path::new(".venv/bin/python");
     python.exists().then(|| python.display().to_string())
 }

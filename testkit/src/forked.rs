@@ -2,41 +2,25 @@
 #![expect(unsafe_code, reason = "fork has no safe wrapper")]
 
 use std::io::BufRead as _;
-use std::time::Duration;
 
 use flyte_auth::session::Session;
-use flyte_auth::store::LockKind;
 use flyte_auth::{Error, Result};
 use serde_json::json;
 
-use crate::{Seen, once, say};
+use crate::{Seen, once, say, wait_for_the_start};
 
-/// Starts a refresh, forks as soon as it holds the lock, and says both process ids. The child waits for a line on
-/// standard input, calls `token()` and says what it got; the parent waits for its own refresh and says that.
+/// Starts a refresh, forks when a line comes on standard input, and says both process ids. The child waits for another
+/// line, calls `token()` and says what it got; the parent waits for its own refresh and says that.
 ///
 /// # Errors
-/// Kind `Internal` if something needed cannot be started; kind `Store`.
+/// Kind `Internal` if something needed cannot be started.
 pub fn run(session: &Session) -> Result<()> {
     let runtime = once::runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(2))?;
     let refresh = runtime.spawn({
         let session = session.clone();
         async move { session.token().await }
     });
-    let held = runtime.block_on(async {
-        for _ in 0..3000 {
-            if session.store().try_lock(session.key(), LockKind::Refresh)?.is_err() {
-                return Ok(true);
-            }
-            if refresh.is_finished() {
-                return Ok(false);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok::<_, Error>(false)
-    })?;
-    if !held {
-        return Err(Error::internal("the refresh never held the lock"));
-    }
+    wait_for_the_start();
     // SAFETY: as every program that forks with threads running (Python's `os.fork`) does; what the child may touch is
     // what this program is here to find out.
     let child = unsafe { libc::fork() };

@@ -5,7 +5,6 @@ import json
 import signal
 import time
 
-import pytest
 from harness.herd import WORKER, Place, digest, stored, wait_for
 from harness.peers import Sandbox
 from harness.scenes import ALICE
@@ -14,12 +13,19 @@ from harness.scenes import ALICE
 PROMPTLY = 15
 
 
-def starts(cli, place, env=None):
-    """The program, forked, its refresh under way; and the line that says who is who."""
-    child = cli.start_any([WORKER, "fork"], env={**place.env, **(env or {})})
-    line = child.stdout.readline()
-    assert "parent" in line, (line, child.stderr.read())
-    return child, json.loads(line)
+def says(program):
+    program.stdin.write("\n")
+    program.stdin.flush()
+
+
+def forks(cli, place, when, env=None):
+    """The program, which has forked `when` its refresh was that far."""
+    program = cli.start_any([WORKER, "fork"], env={**place.env, **(env or {})})
+    assert "ready" in program.stdout.readline()
+    wait_for(when)
+    says(program)
+    assert "parent" in program.stdout.readline()
+    return program
 
 
 def tells(child, who):
@@ -29,43 +35,44 @@ def tells(child, who):
     return line["call"]
 
 
-@pytest.mark.parametrize(
-    ("flags", "env"),
-    [
-        # Before its request: nothing is lost, whatever the server does with refresh tokens.
-        (["--rotate-refresh-tokens"], {"FLYTE_AUTH_TESTING_PAUSE": "exchange.before=60000"}),
-        # While its answer is on the way: the connection is the child's too.
-        ([], {}),
-    ],
-    ids=["before-the-request", "before-the-answer"],
-)
-def test_the_child_goes_on_where_its_parent_was_killed(cli, start, flags, env):
-    place = Place(start(Sandbox, "--auto-approve", ALICE, *flags))
-    place.sign_in(cli)
-    if not env:
-        # The parent's answer takes longer than the test; the child's does not.
-        place.server.fault("delay-60000", 1, path="/oauth2/token")
-    program, _ = starts(cli, place, env)
-    wait_for(lambda: env or place.server.stats()["faults"] == 1)
+def carries_on(cli, program):
+    """The parent is killed; the child gets a token."""
     program.send_signal(signal.SIGKILL)
     program.wait(timeout=10)
     begin = time.monotonic()
-    program.stdin.write("\n")
-    program.stdin.flush()
+    says(program)
     call = tells(program, "child")
     assert call["error"] is None, call
     assert call["sha256"] == digest(stored(cli)["access_token"])
     assert time.monotonic() - begin < PROMPTLY
 
 
+def test_the_child_goes_on_where_its_parent_was_killed_before_the_request(cli, start, tmp_path):
+    """Nothing is lost, even at a server that replaces refresh tokens."""
+    place = Place(start(Sandbox, "--auto-approve", ALICE, "--rotate-refresh-tokens"))
+    place.sign_in(cli)
+    trace = tmp_path / "trace"
+    # The child does not wait there: it is told as a copy of a process that has waited.
+    waits = {"FLYTE_AUTH_TESTING_PAUSE": "exchange.before=60000", "FLYTE_AUTH_TESTING_TRACE": str(trace)}
+    program = forks(cli, place, lambda: trace.exists() and "exchange.before" in trace.read_text(), waits)
+    carries_on(cli, program)
+
+
+def test_the_child_goes_on_where_its_parent_was_killed_before_the_answer(cli, start):
+    """The connection with the request on it is the child's too, and must not be used."""
+    place = Place(start(Sandbox, "--auto-approve", ALICE))
+    place.sign_in(cli)
+    place.server.fault("delay-60000", 1, path="/oauth2/token")
+    carries_on(cli, forks(cli, place, lambda: place.server.stats()["faults"] == 1))
+
+
 def test_the_child_shares_the_refresh_of_a_parent_that_lives(cli, start):
     place = Place(start(Sandbox, "--auto-approve", ALICE, "--rotate-refresh-tokens"))
     place.sign_in(cli)
     before = place.counted()
-    place.answers_late(1000)
-    program, _ = starts(cli, place)
-    program.stdin.write("\n")
-    program.stdin.flush()
+    place.answers_late(1500)
+    program = forks(cli, place, lambda: place.server.stats()["faults"] == 1)
+    says(program)
     lines = [json.loads(program.stdout.readline()) for _ in range(2)]
     assert {line["who"] for line in lines} == {"parent", "child"}
     assert {line["call"]["sha256"] for line in lines} == {digest(stored(cli)["access_token"])}, lines

@@ -206,6 +206,18 @@ impl PendingAuthorizationCode {
     /// error table for any other `error` of the authorization endpoint (RFC 6749 section 4.1.2.1) and for the exchange;
     /// kind `Denied`, code `callback_invalid`, for an answer that fails its checks.
     pub async fn finish(&mut self, person: &dyn UserInteraction) -> Result<SignedIn> {
+        self.finish_and(person, async |signed_in| Ok(signed_in)).await
+    }
+
+    /// As [`Self::finish`]; the browser is told how it ended only after `keep` has checked and saved what came.
+    ///
+    /// # Errors
+    /// As [`Self::finish`], and those of `keep`.
+    pub async fn finish_and<T>(
+        &mut self,
+        person: &dyn UserInteraction,
+        keep: impl AsyncFnOnce(SignedIn) -> Result<T>,
+    ) -> Result<T> {
         self.not_answered_yet()?;
         let ended = {
             let Self { loopback, expected, countdown, .. } = self;
@@ -224,7 +236,10 @@ impl PendingAuthorizationCode {
         match ended {
             Ended::TimedOut => Err(timed_out()),
             Ended::Answered(answer, browser) => {
-                let result = self.conclude(answer).await;
+                let result = match self.conclude(answer).await {
+                    Ok(signed_in) => keep(signed_in).await,
+                    Err(error) => Err(error),
+                };
                 if let Some(browser) = browser {
                     browser.conclude(result.is_ok()).await;
                 }

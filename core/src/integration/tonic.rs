@@ -1,7 +1,6 @@
 //! [`tonic`](::tonic) clients with the session's token (feature `tonic`).
 //!
 //! ```no_run
-//! # use tonic::{client::Grpc, body::Body};
 //! # struct AdminServiceClient<T>(T);
 //! # impl<T> AdminServiceClient<T> { fn new(channel: T) -> Self { Self(channel) } }
 //! # fn example(session: flyte_auth::session::Session) -> flyte_auth::Result<()> {
@@ -108,10 +107,13 @@ where
         let deadline = deadline(request.headers());
         let reply = self.service.call(request);
         Box::pin(async move {
+            let too_late = || Status::deadline_exceeded(TOO_LATE);
             let reply = match deadline {
-                Some(deadline) => tokio::time::timeout(deadline, reply)
-                    .await
-                    .map_err(|_| Status::deadline_exceeded("the call's deadline passed"))?,
+                Some(deadline) => match tokio::time::timeout(deadline, reply).await {
+                    Ok(Err(error)) if timed_out(&error) => return Err(too_late()),
+                    Ok(reply) => reply,
+                    Err(_) => return Err(too_late()),
+                },
                 None => reply.await,
             };
             Ok(reply.map_err(status)?.map(|body| Body::new(body.map_err(status))))
@@ -170,6 +172,14 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
+/// Said of a call whose deadline passed.
+const TOO_LATE: &str = "the call's deadline passed";
+
+/// The client below has the same deadline as the call, and may notice first.
+fn timed_out(error: &BoxError) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| error.code() == "timeout")
+}
+
 /// What tonic's clients hand to their callers.
 fn status(error: BoxError) -> Status {
     let error = match error.downcast::<Error>() {
@@ -179,7 +189,7 @@ fn status(error: BoxError) -> Status {
     match error.downcast::<reqwest::Error>() {
         Ok(cause) => {
             let mut status = if cause.is_timeout() {
-                Status::deadline_exceeded("the call's deadline passed")
+                Status::deadline_exceeded(TOO_LATE)
             } else {
                 Status::unavailable("the connection broke before the reply was complete")
             };

@@ -10,6 +10,7 @@ use futures_util::future::{BoxFuture, Shared};
 use super::token::{self, CLOCK_SET_BACK};
 use super::{Current, Inner, Source, Stored, Token, TokenOptions, keeping, locked, refresh};
 use crate::clock::Timestamp;
+use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::secret::AccessToken;
 use crate::store::Record;
@@ -213,8 +214,10 @@ pub(super) fn publish(inner: &Inner, record: &Record) -> Token {
     if locked(&inner.unsaved).is_some() {
         refresh_at = refresh_at.min(inner.context.clock.now().plus(UNSAVED_RETRY));
     }
-    let current = Current { token: Some(token.clone()), refresh_at: Some(refresh_at), obtained_at };
-    inner.current.store(Some(Arc::new(current)));
+    if !matches!(inner.config.store.value, StoreKind::None) {
+        let current = Current { token: Some(token.clone()), refresh_at: Some(refresh_at), obtained_at };
+        inner.current.store(Some(Arc::new(current)));
+    }
     token
 }
 

@@ -33,6 +33,24 @@ async fn read_file(path: &Path) -> io::Result<String> {
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came within 5 s")))
 }
 
+/// How long the endpoint may take to say which header it wants: the token itself needs no network.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn header_name(inner: &Inner) -> String {
+    if inner.config.authorization_header.is_some() {
+        return inner.header_name(None);
+    }
+    match tokio::time::timeout(HEADER_TIMEOUT, inner.discover()).await {
+        Ok(Ok(Discovery::Auth(server))) => inner.header_name(Some(&server)),
+        Ok(Ok(Discovery::NoAuth { .. })) => inner.header_name(None),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "discovery failed; the token goes into the header `authorization`");
+            inner.header_name(None)
+        }
+        Err(_) => inner.header_name(None),
+    }
+}
+
 /// Reads it, and makes it the token in memory.
 ///
 /// # Errors
@@ -60,10 +78,7 @@ pub(super) async fn read(inner: &Arc<Inner>, token: &StaticToken) -> Result<Toke
         )
         .with_next("Set it to the token alone, without `Bearer`"));
     }
-    let header_name = match inner.discoverer.cached(&inner.target) {
-        Some(Discovery::Auth(server)) => inner.header_name(Some(&server)),
-        _ => inner.header_name(None),
-    };
+    let header_name = header_name(inner).await;
     let token = Token::new(AccessToken::new(text), jwt_expiry(text), header_name, 0);
     // A projected file is rotated under us long before its token expires: it is read again often.
     let obtained_at = inner.context.clock.now();

@@ -50,7 +50,7 @@ struct Served {
 }
 
 impl Ledger {
-    /// Whether this caller received this generation more than [`GRACE`] ago.
+    /// Whether this caller received this generation more than 30 s ago.
     pub fn suspects(&self, caller: Caller, generation: u64, now: Timestamp) -> bool {
         self.served.iter().any(|served| {
             served.caller == caller

@@ -6,7 +6,7 @@
 //!   session in a 0600 file costs a `token` nothing, and no hiccup of the keyring turns a session into "not signed in".
 //!   A session stays in its place for life: a refresh on the desktop must not take it away from a cron job that has no
 //!   keyring. `logout` and a new login move it.
-//! - **Where does a new session go?** That the [verdict](super::verdict) says, and the use of the key proves.
+//! - **Where does a new session go?** That the module `verdict` says, and the use of the key proves.
 //!
 //! An encrypted record that cannot be opened now (locked, no bus, no answer) is an error, not "not signed in": a browser
 //! must not open because the keyring is slow. A key that is gone or another will not come back by waiting: that is a
@@ -195,5 +195,75 @@ impl TokenStore for AutoStore {
                 ),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::super::private::Durability;
+    use super::*;
+    use crate::store::record::tests::sample;
+
+    /// Nothing here may ask a keyring: a sealed file that nobody can open stands for one.
+    fn store() -> (tempfile::TempDir, AutoStore, SessionKey) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = AutoStore::new(folder.path(), Keyring::SILENT);
+        (folder, store, SessionKey::of_parts([Some("x")]))
+    }
+
+    fn age(records: &RecordFolder, key: &SessionKey, seconds: u64) {
+        let file = std::fs::File::options().write(true).open(records.path(key)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    }
+
+    #[test]
+    fn the_newest_of_two_copies_counts() {
+        let (_keep, store, key) = store();
+        assert_eq!(store.place(&key), None);
+        store.file.save(&key, &sample()).unwrap();
+        store.encrypted.records().write(&key, b"{}", Durability::Crash).unwrap();
+        for (file, encrypted, place) in [(1, 2, Place::Encrypted), (2, 1, Place::File)] {
+            age(store.file.records(), &key, file);
+            age(store.encrypted.records(), &key, encrypted);
+            assert_eq!(store.place(&key), Some(place));
+        }
+        assert_eq!(store.load(&key).unwrap(), Some(sample()));
+        assert_eq!(store.keys().unwrap(), std::slice::from_ref(&key));
+        // A save leaves one.
+        store.save(&key, &sample()).unwrap();
+        assert_eq!(store.encrypted.records().changed_at(&key), None);
+        assert_eq!(store.list().unwrap(), [(key, sample())]);
+    }
+
+    #[test]
+    fn a_session_stays_in_its_file() {
+        let (_keep, store, key) = store();
+        store.file.save(&key, &sample()).unwrap();
+        let mut next = sample();
+        next.generation += 1;
+        store.save(&key, &next).unwrap();
+        assert_eq!(store.place(&key), Some(Place::File));
+        assert_eq!(store.load(&key).unwrap(), Some(next));
+    }
+
+    #[test]
+    fn signing_out_removes_every_copy() {
+        let (_keep, store, key) = store();
+        store.file.save(&key, &sample()).unwrap();
+        store.encrypted.records().write(&key, b"{}", Durability::Crash).unwrap();
+        assert!(store.delete(&key).unwrap());
+        assert_eq!((store.place(&key), store.keys().unwrap()), (None, Vec::new()));
+        assert!(!store.delete(&key).unwrap());
+    }
+
+    #[test]
+    fn a_newer_sealed_record_is_no_lost_session() {
+        let (_keep, store, key) = store();
+        store.encrypted.records().write(&key, br#"{"schema_version": 99}"#, Durability::Crash).unwrap();
+        assert_eq!(store.load(&key).unwrap_err().code(), "store_newer");
+        assert_eq!(store.save(&key, &sample()).unwrap_err().code(), "store_newer");
+        assert!(store.encrypted.records().changed_at(&key).is_some());
     }
 }

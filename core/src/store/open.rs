@@ -47,15 +47,17 @@ pub fn open(kind: StoreKind, state: Option<&Path>, keyring: Keyring) -> Result<A
     })
 }
 
-/// Whether `folder`, or its nearest existing parent, can be written: nothing is created before there is something to keep.
+/// Whether the sessions' folder, or its nearest existing parent, can be written: nothing is created before there is
+/// something to keep.
 #[cfg(unix)]
-fn writable(folder: &Path) -> bool {
+fn writable(state: &Path) -> bool {
+    let folder = state.join("sessions");
     let nearest = folder.ancestors().find(|ancestor| ancestor.exists());
     nearest.is_some_and(|nearest| rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK).is_ok())
 }
 
 #[cfg(not(unix))]
-fn writable(_folder: &Path) -> bool {
+fn writable(_state: &Path) -> bool {
     true
 }
 

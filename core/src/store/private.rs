@@ -35,7 +35,7 @@ pub(super) fn refused(path: &Path, why: &str) -> Error {
     )
 }
 
-/// Creates a folder that only its owner can enter, and its parents; an existing one must pass [`check_folder`].
+/// Creates a folder that only its owner can enter, and its parents; an existing one must pass the same checks.
 ///
 /// # Errors
 /// Kind `Store`.

@@ -61,7 +61,7 @@ impl RecordFolder {
         }
         create_private_folder(&self.folder)?;
         let path = self.path(key);
-        // Under the refresh lock nobody else writes this file.
+        // Under the refresh lock nobody else writes this file: whoever began to is dead.
         leftovers::sweep(&path, Duration::ZERO);
         write_private(&path, bytes, durability)
     }

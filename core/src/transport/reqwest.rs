@@ -157,7 +157,7 @@ impl ReqwestTransport {
     /// The client for plaintext, for those who make requests and send them by [`ReqwestTransport::open`].
     #[cfg(feature = "reqwest")]
     pub(crate) fn plain_client(&self) -> Result<Client> {
-        Ok(self.client(false, false)?.clone())
+        self.client(false, false)
     }
 
     /// Sends a request with whatever body and reads the reply's head. `timeout` is for the whole reply.

@@ -5,18 +5,12 @@
 //!
 //! Machine credentials work too: FLYTE_AUTH_CLIENT_ID and FLYTE_AUTH_CLIENT_SECRET.
 
-use flyte_auth::config::{Overrides, ProcessContext, Spelling, load, trust};
-use flyte_auth::session::Session;
+mod session;
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "a program for a terminal")]
 async fn main() -> Result<(), flyte_auth::Error> {
-    let overrides = Overrides { endpoint: std::env::args().nth(1), ..Overrides::default() };
-    let context = ProcessContext::current(false);
-    let config = load(context.request(overrides, Spelling::SnakeCase))?;
-    config.ensure_trusted()?;
-    let state = trust::state_dir(&ProcessContext::env).ok();
-    let session = Session::builder(config).state_folder(state).build()?;
+    let session = session::from_arguments()?;
 
     // For your own calls: one header, name and value, fresh each time you ask.
     match session.header().await? {

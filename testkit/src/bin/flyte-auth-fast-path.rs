@@ -6,18 +6,18 @@ use std::process::ExitCode;
 
 use flyte_auth::config::{Overrides, ProcessContext, Spelling, load};
 use flyte_auth::session::Session;
+use flyte_auth_testkit::say;
 
 const CALLS: u32 = 1_000_000;
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a test, which reads both")]
 fn main() -> ExitCode {
     match run() {
         Ok(served) => {
-            println!("{served}");
+            say(&served);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("{error}");
+            say(&error.to_string());
             ExitCode::FAILURE
         }
     }

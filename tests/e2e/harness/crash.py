@@ -10,9 +10,10 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.cli import Cli
-from harness.herd import WORKER, Herd, Place, digest, stored
+from harness.herd import WORKER, Herd, Place, digest, stored, wait_for
 from harness.scenes import machine
 
 # Killed from outside after a random time instead.
@@ -92,8 +93,10 @@ class Crashes:
             time.sleep(chance.random() * 0.06)
             os.killpg(victim.pid, signal.SIGKILL)
         victim.wait(timeout=60)
+        _session_ends(victim.pid)
         for other in others:
             other.communicate(timeout=60)
+            _session_ends(other.pid)
             assert other.returncode in (0, 4), "a sibling of the killed process gets a token, or a login is needed"
         if at_random:
             self.place.answers_late(0)
@@ -138,6 +141,20 @@ class Crashes:
         """Files of the state that are neither a record nor a lock."""
         files = [file for file in (self.cli.home / "state").rglob("*") if file.is_file()]
         return [file.name for file in files if file.suffix not in (".json", ".lock")]
+
+
+def _session_ends(leader: int):
+    """Waits for what a process left running: a refresh in the background, which may be killed at its point later."""
+
+    def runs(stat) -> bool:
+        try:
+            # After the name in parentheses: state, parent, process group, session.
+            state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            return False
+        return int(session) == leader and state != "Z"
+
+    wait_for(lambda: not any(runs(stat) for stat in Path("/proc").glob("[0-9]*/stat")))
 
 
 def _is_free(lock):

@@ -188,9 +188,20 @@ class BlackHole:
         self._socket.bind(str(self.folder / "socket"))
         # The kernel accepts for whoever listens; nobody ever reads.
         self._socket.listen(128)
+        self._socket.setblocking(False)
+        self._callers: list[socket.socket] = []
         self.env = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={self.folder}/socket"}
 
+    def calls(self) -> int:
+        """How many have connected so far. They wait on."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._callers.append(self._socket.accept()[0])
+        return len(self._callers)
+
     def end(self):
+        for caller in self._callers:
+            caller.close()
         self._socket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

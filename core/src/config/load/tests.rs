@@ -118,7 +118,7 @@ fn every_spelling_of_every_key_reaches_its_setting() {
     for row in &ROWS {
         let value = match row.key {
             Key::Endpoint => "https://value.example",
-            Key::Insecure | Key::InsecureSkipVerify => "true",
+            Key::Insecure | Key::InsecureSkipVerify | Key::Adopt => "true",
             Key::AuthType => "DeviceFlow",
             Key::Store => "memory",
             Key::Interactive => "always",

@@ -76,15 +76,15 @@ impl crate::interaction::UserInteraction for AsksBack {
 
 #[test]
 fn a_callback_that_calls_back_is_told_and_does_not_wait_for_ever() {
-    use crate::session::login::{DEFAULT_TIMEOUT, LoginOptions};
+    use crate::session::login::LoginOptions;
     let person = Config { client_secret: None, ..config("http://flyte.example") };
     let session = Blocking::new(session_of(person, &tokens(&[])));
     let asks = Arc::new(AsksBack(session.clone(), std::sync::Mutex::default()));
     let options = LoginOptions {
         flow: crate::interaction::Flow::Paste,
         no_browser: true,
-        timeout: std::time::Duration::from_millis(300).min(DEFAULT_TIMEOUT),
-        surroundings: crate::interaction::surroundings::Surroundings::default(),
+        timeout: std::time::Duration::from_millis(300),
+        ..LoginOptions::default()
     };
     session.login(options, Arc::<AsksBack>::clone(&asks)).unwrap_err();
     assert_eq!(asks.1.lock().unwrap().as_deref(), Some("blocking_inside_itself"));

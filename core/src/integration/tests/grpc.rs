@@ -206,3 +206,38 @@ async fn no_endpoint_no_channel() {
     let session = session_of(Config { endpoint: None, ..config("http://x") }, &tokens(&[]));
     assert_eq!(channel(&session).unwrap_err().code(), "endpoint_missing");
 }
+
+#[tokio::test]
+async fn the_sessions_tls_settings_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, made.cert.pem()).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let peer = Peer::start_tls(tls).await;
+    let endpoint = format!("https://localhost:{}", peer.address.port());
+    let with = |change: fn(&mut Config, std::path::PathBuf)| {
+        let mut config = config(&endpoint);
+        change(&mut config, ca.clone());
+        channel(&session_of(config, &tokens(&["t2"]))).unwrap()
+    };
+    let trusting = with(|config, ca| config.network.ca_cert = Some(setting(ca)));
+    for kind in KINDS {
+        assert_eq!(call(trusting.clone(), kind).await.unwrap(), "ab", "{kind:?}");
+    }
+    let unchecked = with(|config, _| config.network.insecure_skip_verify = Some(setting(true)));
+    assert_eq!(call(unchecked, Kind::Unary).await.unwrap(), "ab");
+    let calls = peer.seen().len();
+    let status = call(with(|_, _| ()), Kind::Unary).await.unwrap_err();
+    let error = std::error::Error::source(&status).and_then(|source| source.downcast_ref::<crate::Error>());
+    assert!(error.is_some_and(|error| error.next_step().is_some_and(|next| next.contains("caCert"))), "{status:?}");
+    assert_eq!(peer.seen().len(), calls, "no token before trust");
+}

@@ -12,6 +12,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::{Grpc, NamedService};
@@ -52,6 +56,27 @@ impl Peer {
         let peer = Self { address, refusal: Arc::new(Mutex::new(refusal)), seen: Arc::default() };
         let server = Server::builder().add_service(peer.clone());
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        peer
+    }
+
+    /// The same behind TLS; the certificate is for `localhost`.
+    pub(super) async fn start_tls(config: rustls::ServerConfig) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = Self { address, refusal: Arc::new(Mutex::new(Refusal::Headers)), seen: Arc::default() };
+        let (serving, acceptor) = (peer.clone(), TlsAcceptor::from(Arc::new(config)));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (peer, acceptor) = (serving.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service =
+                        service_fn(move |request: http::Request<Incoming>| peer.clone().call(request.map(Body::new)));
+                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
         peer
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -252,12 +253,15 @@ async fn a_begun_body_arrives_whole() {
         receiver.recv().await.map(|text| (Ok::<_, BoxError>(message(text)), receiver))
     });
     sender.send("ready ").await.unwrap();
-    let call = AuthLayer::new(&session(ENDPOINT, &["t1"])).layer(scripted.clone());
+    let session = session(ENDPOINT, &["t1"]);
+    session.token().await.unwrap();
+    let service = AuthLayer::new(&session).layer(scripted.clone());
     let request = Request::post(ENDPOINT).body(StreamBody::new(stream).boxed_unsync()).unwrap();
-    let call = tokio::spawn(call.oneshot(request));
+    let mut call = Box::pin(service.oneshot(request));
+    assert!((&mut call).now_or_never().is_none(), "the stream is open");
     sender.send("later").await.unwrap();
     drop(sender);
-    call.await.unwrap().unwrap();
+    call.await.unwrap();
     assert_eq!(scripted.arrived()[0].body, "ready later");
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,11 +13,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use super::*;
 use crate::reqwest::{client, redirect_policy, wrap};
 
-/// A server; notes path, token and body of each request.
+/// Path, token and body of a request.
+type Seen = (String, Option<String>, String);
+
+/// A server that notes what it was sent.
 #[derive(Clone)]
 struct Peer {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<(String, Option<String>, String)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Peer {
@@ -54,12 +58,12 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
-    fn seen(&self) -> Vec<(String, Option<String>, String)> {
+    fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
 
-fn entry(path: &str, token: Option<&str>, body: &str) -> (String, Option<String>, String) {
+fn entry(path: &str, token: Option<&str>, body: &str) -> Seen {
     (path.to_owned(), token.map(|token| format!("Bearer {token}")), body.to_owned())
 }
 
@@ -108,19 +112,14 @@ async fn a_second_401_is_the_callers() {
 async fn a_stream_is_not_repeated() {
     let peer = Peer::start(|_, _| reply(401, "")).await;
     let session = session(&peer.url(), &["t1", "t2"]);
+    session.token().await.unwrap();
     let flyte = client(&session).unwrap();
     let (sender, receiver) = tokio::sync::oneshot::channel::<Bytes>();
     let body = reqwest::Body::wrap_stream(futures_util::stream::once(receiver));
-    let call = tokio::spawn(async move { flyte.send(flyte.post("/a").body(body)).await });
-    // The body comes when the call is under way: the token was taken for it.
-    while session.fresh().is_none() {
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
+    let mut call = Box::pin(flyte.send(flyte.post("/a").body(body)));
+    assert!((&mut call).now_or_never().is_none(), "under way");
     sender.send(Bytes::from_static(b"late")).unwrap();
-    assert_eq!(call.await.unwrap().unwrap().status(), 401);
+    assert_eq!(call.await.unwrap().status(), 401);
     assert_eq!(peer.seen(), [entry("/a", Some("t1"), "late")]);
     assert_eq!(session.token().await.unwrap().unwrap().expose(), "t2");
 }

@@ -37,7 +37,7 @@ fn own_host_only() {
         let scope = Scope::new(&session(endpoint, &[]));
         let headers = HeaderMap::from_iter(host.map(|host| (http::header::HOST, host.parse().unwrap())));
         let found = scope.check(&uri.parse::<Uri>().unwrap(), &headers);
-        let found = found.as_ref().map(|()| ()).map_err(|error| error.code());
+        let found = found.as_ref().copied().map_err(|error| error.code());
         assert_eq!(found, expected, "{endpoint} {uri} {host:?}");
     }
 }

@@ -86,7 +86,10 @@ impl Foreign {
             Some(patience) => answers.recv_timeout(patience).ok(),
             None => answers.recv().ok(),
         };
-        first.into_iter().chain(answers.iter()).flatten().collect()
+        match first {
+            Some(first) => first.into_iter().chain(answers.iter().flatten()).collect(),
+            None => Vec::new(),
+        }
     }
 
     fn may_look(&self) -> bool {

@@ -333,3 +333,29 @@ async fn logout_removes_equal_copies_only() {
     left.sort();
     assert_eq!(left, ["elsewhere.example", "flytectl"]);
 }
+
+/// A keyring that takes a question and does not answer while the test runs.
+#[derive(Debug)]
+struct Mute(std::sync::Mutex<mpsc::Receiver<()>>);
+
+impl ForeignItems for Mute {
+    fn read(&self, _service: &str, _user: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>> {
+        let _ = self.0.lock().unwrap().recv();
+        Ok(None)
+    }
+    fn write(&self, _service: &str, _user: &str, _secret: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn delete(&self, _service: &str, _user: &str) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+#[test]
+fn a_glance_does_not_wait_for_a_keyring_that_is_mute() {
+    let (keep, muted) = mpsc::channel();
+    let items: Arc<dyn ForeignItems> = Arc::new(Mute(std::sync::Mutex::new(muted)));
+    let foreign = Foreign::new(&person(), &Source::select(&person()).unwrap(), Some(items)).unwrap();
+    assert!(foreign.look(Some(Duration::from_millis(1))).is_empty());
+    drop(keep);
+}

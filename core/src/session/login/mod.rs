@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Asked, Session, Source, engine, keeping};
 use crate::clock::Timestamp;
-use crate::credential::authorization_code::PendingAuthorizationCode;
+use crate::credential::authorization_code::{PendingAuthorizationCode, SignedIn};
 use crate::credential::device::PendingDevice;
 use crate::discovery::ServerAuth;
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +38,20 @@ pub struct LoginOptions {
     /// For whoever needs a token and no new login: the generation that was stored when the need was found (0: none). A
     /// token newer than that is the answer, whoever got it.
     pub instead_of: Option<u64>,
+}
+
+impl Default for LoginOptions {
+    /// A login that somebody asked for, along the ladder, in surroundings of which nothing is known.
+    fn default() -> Self {
+        Self {
+            flow: Flow::Auto,
+            no_browser: false,
+            timeout: DEFAULT_TIMEOUT,
+            automatic: false,
+            surroundings: Surroundings::default(),
+            instead_of: None,
+        }
+    }
 }
 
 /// What a login did.
@@ -156,14 +170,19 @@ impl PendingLogin {
     /// Waits for the person, checks what came, saves it.
     async fn complete(self, person: &dyn UserInteraction) -> Result<LoginOutcome> {
         let Self { session, server, asked, pending, _lock } = self;
-        let (tokens, nonce, origin) = match pending {
+        match pending {
             Pending::Code(mut pending) => {
-                let signed_in = pending.finish(person).await?;
-                (signed_in.tokens, signed_in.nonce, TokenOrigin::AuthorizationCode)
+                let keep = async |signed_in: SignedIn| {
+                    let nonce = signed_in.nonce.as_deref();
+                    session.keep(&server, &asked, signed_in.tokens, nonce, TokenOrigin::AuthorizationCode).await
+                };
+                pending.finish_and(person, keep).await
             }
-            Pending::Device(mut pending) => (pending.finish(person).await?, None, TokenOrigin::Device),
-        };
-        session.keep(&server, &asked, tokens, nonce.as_deref(), origin).await
+            Pending::Device(mut pending) => {
+                let tokens = pending.finish(person).await?;
+                session.keep(&server, &asked, tokens, None, TokenOrigin::Device).await
+            }
+        }
     }
 }
 
