@@ -132,7 +132,8 @@ DISCOVERY = {
     "302": (faults.redirect, 8),
     "truncated": (faults.truncated_json, 8),
     "404": (faults.not_found, 8),
-    "TLS alert": (faults.tls_alert, 8),
+    # Seven bytes and the end: no HTTP to one reader, a broken connection to another.
+    "TLS alert": (faults.tls_alert, (3, 8)),
 }
 
 
@@ -149,7 +150,8 @@ def test_discovery_that_fails(scene, name):
     assert scene.served() == old
     scene.as_a_job()
     broken = scene.token("--json")
-    assert broken.code == code and scene.proxy.host in broken.stderr, broken
+    codes = code if isinstance(code, tuple) else (code,)
+    assert broken.code in codes and scene.proxy.host in broken.stderr, broken
     assert broken.json["error"]["next"]
     assert scene.records() == before
     scene.says_nothing_secret(broken)

@@ -178,22 +178,23 @@ def test_a_device_login_is_over_with_its_code(cli, person, start):
     assert token.code != 0 and token.stdout == ""
 
 
-def test_interrupted_while_waiting(cli, start):
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("words", ["token", "whoami", "status --verify", "login"])
+def test_interrupted_while_waiting_for_a_server(cli, start, words, number, code):
     """Ctrl-C and SIGTERM end every wait at once, with the code that shells expect."""
     silent = start(FaultProxy)
     silent.breaks(slow_head)
-    command = {"FLYTE_AUTH_TYPE": "ExternalCommand", "FLYTE_AUTH_COMMAND": "sleep 60", "FLYTE_AUTH_ISSUER": silent.url}
-    waits = {"token": JOB, "whoami": JOB, "status --verify": JOB, "login": {}}
-    for words, environment in waits.items():
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            before = silent.count()
-            child = cli.start(*words.split(), "--endpoint", silent.url, env=environment)
-            until(lambda: silent.count() > before or child.poll() is not None)  # noqa: B023
-            child.send_signal(number)
-            assert child.wait(10) == code, words
-    silent.heals()
-    silent.breaks(not_found)
-    child = cli.start("token", env=command)
+    child = cli.start(*words.split(), "--endpoint", silent.url, env={} if words == "login" else JOB)
+    until(lambda: silent.count() or child.poll() is not None)
+    child.send_signal(number)
+    assert child.wait(10) == code
+
+
+def test_interrupted_while_waiting_for_a_command(cli, start):
+    nothing_there = start(FaultProxy)
+    nothing_there.breaks(not_found)
+    command = {"FLYTE_AUTH_TYPE": "ExternalCommand", "FLYTE_AUTH_COMMAND": "sleep 60"}
+    child = cli.start("token", "--issuer", nothing_there.url, env=command)
     until(lambda: _children_of(child.pid) or child.poll() is not None)
     children = _children_of(child.pid)
     child.send_signal(signal.SIGTERM)

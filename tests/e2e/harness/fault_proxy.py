@@ -137,6 +137,9 @@ def drip(connection: Connection):
 def tls_alert(connection: Connection):
     """Fatal `internal_error`, instead of a handshake."""
     connection.client.sendall(bytes([21, 3, 3, 0, 2, 2, 80]))
+    # To close with a request unread would be a reset.
+    connection.client.shutdown(socket.SHUT_WR)
+    connection.until_it_hangs_up()
 
 
 tls_alert.at_once = True
