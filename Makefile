@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint cross-check unit conformance e2e race crash soak build bench bench-quick
+.PHONY: help setup demo test lint features cross-check unit conformance e2e race crash soak build bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,10 +21,13 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint cross-check unit conformance e2e ## every test; what CI calls
+test: setup lint features cross-check unit conformance e2e ## every test; what CI calls
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
+
+features: ## the core with every subset of its features, and its documentation
+	@$(call stage,features,scripts/features.sh)
 
 cross-check: ## type-checks the code for Windows and macOS, which cannot run here
 	@$(call stage,cross-check,scripts/cross-check.sh)
