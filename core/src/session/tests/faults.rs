@@ -182,3 +182,56 @@ async fn a_token_about_to_end_waits_for_a_resting_server_too() {
     assert_eq!(error.code(), "unavailable");
     assert_eq!(one_shot().token_once(TokenOptions::default()).await.unwrap().unwrap().expose(), "a2");
 }
+
+#[tokio::test]
+async fn a_lock_that_is_not_let_go_is_named_by_its_holder() {
+    let scene = scene(person(), vec![]).signed_in();
+    let _held = scene.store.try_lock(scene.session.key(), LockKind::Refresh).unwrap().unwrap();
+    let wait = Duration::from_millis(30);
+    let error = keeping::lock(&scene.session.inner, LockKind::Refresh, wait).await.unwrap_err();
+    assert_eq!((error.kind(), error.code(), error.is_retryable()), (ErrorKind::Store, "lock_timeout", true));
+    assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error}");
+}
+
+#[tokio::test]
+async fn where_no_lock_can_be_had_a_valid_token_serves() {
+    let scene = scene(person(), vec![metadata()]).signed_in();
+    let session = Session::builder(person())
+        .transport(Arc::<ScriptedTransport>::clone(&scene.transport))
+        .clock(Arc::<FakeClock>::clone(&scene.clock))
+        .store(Arc::new(Lockless(scene.store.clone())))
+        .build()
+        .unwrap();
+    scene.move_into_the_margin();
+    assert_eq!(session.token().await.unwrap().unwrap().expose(), "a1");
+    scene.past_the_end();
+    assert_eq!(session.token().await.unwrap_err().code(), "no_locks");
+}
+
+/// A store on a file system without locks.
+#[derive(Debug)]
+struct Lockless(MemoryStore);
+
+impl TokenStore for Lockless {
+    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.0.load(key)
+    }
+    fn save(&self, key: &SessionKey, record: &Record) -> Result<()> {
+        self.0.save(key, record)
+    }
+    fn delete(&self, key: &SessionKey) -> Result<bool> {
+        self.0.delete(key)
+    }
+    fn keys(&self) -> Result<Vec<SessionKey>> {
+        self.0.keys()
+    }
+    fn list(&self) -> Result<Vec<(SessionKey, Record)>> {
+        self.0.list()
+    }
+    fn try_lock(&self, _key: &SessionKey, _kind: LockKind) -> Result<Result<Box<dyn LockGuard>, Option<u32>>> {
+        Err(Error::new(ErrorKind::Store, "no_locks", "no locks here"))
+    }
+    fn describe(&self) -> StoreDescription {
+        self.0.describe()
+    }
+}
