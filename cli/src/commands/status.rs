@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use flyte_auth::session::Session;
 use flyte_auth::session::status::Status;
 use flyte_auth::store::Record;
+use flyte_auth::store::record::TokenOrigin;
 use flyte_auth::{Error, ErrorKind, Result};
 use serde_json::json;
 
@@ -119,7 +120,9 @@ pub(crate) fn list(global: &Global, as_json: bool) -> Result<ExitCode> {
                 (false, true) => "refreshes",
                 (false, false) => "until it expires",
             };
-            let identity = record.email.as_ref().or(record.subject.as_ref()).or(record.client_id.as_ref());
+            // A client id is an identity only of a machine; a person without an ID token is not told.
+            let machine = record.client_id.as_ref().filter(|_| record.origin == TokenOrigin::ClientCredentials);
+            let identity = record.email.as_ref().or(record.subject.as_ref()).or(machine);
             vec![
                 record.endpoint.clone(),
                 or_dash(record.profile.as_ref()),
