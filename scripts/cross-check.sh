@@ -32,7 +32,12 @@ chmod +x "$tools/stand-in"
 missing=()
 installed=$(rustup target list --installed)
 for target in "${targets[@]}"; do grep -qx "$target" <<< "$installed" || missing+=("$target"); done
-if [ ${#missing[@]} -gt 0 ]; then rustup target add "${missing[@]}"; fi
+if [ ${#missing[@]} -gt 0 ] && ! rustup target add "${missing[@]}"; then
+  # A machine that reaches the package registries may still not reach Rust's own server.
+  echo "cross-check: NOT CHECKED: the targets ${missing[*]} cannot be installed here" >&2
+  [ "${CROSS_CHECK:-}" != required ] || exit 1
+  exit 0
+fi
 
 for target in "${targets[@]}"; do
   name=${target//-/_}
