@@ -24,6 +24,15 @@ pub(crate) fn state_folder() -> Option<PathBuf> {
     trust::state_dir(&ProcessContext::env).ok()
 }
 
+/// The state folder for the token store; a `FLYTE_AUTH_HOME` that is no folder's path is a mistake to be told.
+fn checked_state_folder() -> Result<Option<PathBuf>> {
+    match trust::state_dir(&ProcessContext::env) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(error) if environment(trust::HOME_VARIABLE).is_some() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// What a command needs of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -117,7 +126,7 @@ pub(crate) fn login_session(global: &Global) -> Result<Session> {
 }
 
 fn make(config: Config) -> Result<Session> {
-    Session::builder(config).state_folder(state_folder()).build()
+    Session::builder(config).state_folder(checked_state_folder()?).build()
 }
 
 /// Where every session of this machine can be found, whichever store keeps it; only one store if the command line names
@@ -126,7 +135,7 @@ pub(crate) fn stores(global: &Global) -> Result<Arc<dyn TokenStore>> {
     let config = load(global, Need::Look)?;
     // A variable or file says where sessions go, not which of them to show.
     let kind = if global.store.is_some() { config.store.value } else { StoreKind::Auto };
-    session::open_store(kind, state_folder().as_deref())
+    session::open_store(kind, checked_state_folder()?.as_deref())
 }
 
 /// `login HOST` means `login --endpoint HOST`.

@@ -163,7 +163,15 @@ fn parse(raw: &str, insecure: bool) -> Result<Endpoint, Problem> {
     if !path.is_empty() {
         let url = url::Url::parse(&format!("{}{path}", endpoint.base_url()))
             .map_err(|error| Problem { what: format!("is not a URL ({error})"), next: None })?;
-        endpoint.path = url.path().trim_end_matches('/').to_owned();
+        let path = url.path().trim_end_matches('/');
+        // People copy the address bar: below it every probe answers 404, which would look like "no auth here".
+        if path == "/console" || path.starts_with("/console/") {
+            return Err(Problem {
+                what: "is the address of Flyte's console, not of its API".to_owned(),
+                next: Some(format!("Use {}", endpoint.base_url())),
+            });
+        }
+        endpoint.path = path.to_owned();
     }
     Ok(endpoint)
 }

@@ -146,9 +146,13 @@ fn is_secret_name(name: &str) -> bool {
 
 /// A command without the values of arguments that look like secrets: people do put them there.
 fn masked_command(argv: &[String]) -> String {
+    yaml_list(&masked_argv(argv))
+}
+
+/// The words of a command, those that look like secrets masked.
+pub(crate) fn masked_argv(argv: &[String]) -> Vec<String> {
     let mut hide_next = false;
-    let shown: Vec<String> = argv
-        .iter()
+    argv.iter()
         .map(|word| {
             let hide = std::mem::take(&mut hide_next);
             match word.split_once('=') {
@@ -161,6 +165,5 @@ fn masked_command(argv: &[String]) -> String {
                 _ => word.clone(),
             }
         })
-        .collect();
-    yaml_list(&shown)
+        .collect()
 }

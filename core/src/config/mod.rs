@@ -32,6 +32,7 @@ mod yaml;
 pub use api_key::ApiKey;
 pub use circle::{DEPTH_VALUE, DEPTH_VARIABLE};
 pub use explain::ExplainRow;
+pub(crate) use explain::masked_argv;
 pub use load::{LoadRequest, Overrides, ProcessContext, Spelling, load};
 pub use proxy_url::ProxyUrl;
 

@@ -24,7 +24,7 @@ pub async fn fetch(context: &Context, argv: &[String]) -> Result<TokenSet> {
             .with_setting(SETTING)
             .with_next(format!(
                 "It must print the token alone, or JSON with access_token or token; run it by hand: {}",
-                super::process::quoted(argv)
+                super::process::for_a_person(argv)
             ))
     })
 }

@@ -53,7 +53,7 @@ pub async fn output_of(argv: &[String], setting: &str, timeout: Duration) -> Res
                 format!("{setting} ({program}) gave no answer in {} s", timeout.as_secs()),
             )
             .with_setting(setting)
-            .with_next(format!("Run it by hand to see what it waits for: {}", quoted(argv))));
+            .with_next(format!("Run it by hand to see what it waits for: {}", for_a_person(argv))));
         }
     };
     if status.success() {
@@ -63,7 +63,12 @@ pub async fn output_of(argv: &[String], setting: &str, timeout: Duration) -> Res
     let kind = if status.code() == Some(2) { ErrorKind::Config } else { ErrorKind::Denied };
     Err(Error::new(kind, "command_failed", format!("{setting} ({program}) failed: {status}"))
         .with_setting(setting)
-        .with_next(format!("Run it by hand: {}", quoted(argv))))
+        .with_next(format!("Run it by hand: {}", for_a_person(argv))))
+}
+
+/// `argv` for a message: arguments that look like secrets are masked, as in `config explain`.
+pub fn for_a_person(argv: &[String]) -> String {
+    quoted(&crate::config::masked_argv(argv))
 }
 
 /// `argv` as a person can paste it into a POSIX shell.
@@ -108,6 +113,13 @@ mod tests {
         }
         let error = run(&sh("echo canary-out; exit 3")).await.unwrap_err();
         assert!(!error.message().contains("canary-out"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn secrets_of_a_command_line_are_not_repeated() {
+        let argv = ["sh", "-c", "exit 3", "--password", "canary-1", "--client-secret=canary-2"].map(str::to_owned);
+        let error = run(&argv).await.unwrap_err();
+        assert!(error.to_string().contains("--password") && !error.to_string().contains("canary"), "{error}");
     }
 
     #[test]
