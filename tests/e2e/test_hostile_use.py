@@ -265,3 +265,15 @@ def test_a_server_cannot_steer_the_terminal(cli, start):
         said = result.stdout + result.stderr
         assert not set("\x1b\x07\r\u202e") & set(said), said
         assert not any(line.startswith("signed in: root") for line in said.splitlines()), said
+
+
+@pytest.mark.parametrize("command", [["token"], ["status"], ["list"], ["logout"]])
+def test_a_relative_state_folder_is_a_mistake(cli, command):
+    """Taken as "no home folder" it would keep sessions in memory only, and say so nowhere."""
+    result = cli.run(*command, "--endpoint", "http://127.0.0.1:1", env={"FLYTE_AUTH_HOME": "state"})
+    assert result.code == 2 and "FLYTE_AUTH_HOME must be an absolute path" in result.stderr, result
+
+
+def test_the_consoles_address_is_no_endpoint(cli):
+    result = cli.run("token", "--endpoint", "https://flyte.example.org/console/projects/p")
+    assert result.code == 2 and "Use https://flyte.example.org" in result.stderr, result
