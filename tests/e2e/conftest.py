@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from harness.certificates import Authority
 from harness.cli import Cli
+from harness.fault_scene import Scene, SignedIn
 from harness.flyte1 import Flyte1
 from harness.flyte2 import Flyte2
 from harness.peers import OidcProvider, Sandbox
@@ -103,3 +104,18 @@ def flyte1(start, shared_issuer):
 def flyte2(start, shared_issuer, authority):
     """A Flyte 2 control plane over TLS whose tokens come from oidc-provider."""
     return start(Flyte2, shared_issuer, authority.leaf())
+
+
+@pytest.fixture(scope="module")
+def signed_in(tmp_path_factory):
+    """One login behind a proxy that can break, for all scenes of a suite."""
+    made = SignedIn.make(tmp_path_factory.mktemp("signed-in"))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def scene(signed_in, cli):
+    """A test's own copy of that login, under a clock that can be moved."""
+    yield Scene(signed_in, cli)
+    signed_in.proxy.heals()

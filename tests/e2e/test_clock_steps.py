@@ -10,19 +10,6 @@ TOKEN = "/token"
 DAY = 24 * HOUR
 
 
-@pytest.fixture(scope="module")
-def signed_in(tmp_path_factory):
-    made = SignedIn.make(tmp_path_factory.mktemp("clock"))
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def scene(signed_in, cli):
-    yield Scene(signed_in, cli)
-    signed_in.proxy.heals()
-
-
 @pytest.mark.parametrize(
     "steps",
     [

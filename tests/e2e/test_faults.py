@@ -7,24 +7,11 @@ says what it is, and after the fault the next call succeeds without a login.
 import pytest
 from harness import fault_proxy as faults
 from harness.fault_proxy import http_date, says
-from harness.fault_scene import EXPIRED, IN_MARGIN, Scene, SignedIn
+from harness.fault_scene import EXPIRED, IN_MARGIN
 
 TOKEN = "/token"
 # Longer than any back-off that nobody asked for (5 s) and than what the faults below ask for.
 AFTERWARDS = 30
-
-
-@pytest.fixture(scope="module")
-def signed_in(tmp_path_factory):
-    made = SignedIn.make(tmp_path_factory.mktemp("faults"))
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def scene(signed_in, cli):
-    yield Scene(signed_in, cli)
-    signed_in.proxy.heals()
 
 
 # Name: the fault, the exit code, whether trying again may help.

@@ -5,25 +5,12 @@ import time
 
 import pytest
 from harness.fault_proxy import http_date, says
-from harness.fault_scene import EXPIRED, IN_MARGIN, Scene, SignedIn
+from harness.fault_scene import EXPIRED, IN_MARGIN
 
 TOKEN = "/token"
 LONG = 120
 # "in 118 s", "after 2026-11-24T03:14:00Z", "until 03:14:00"
 WHEN = re.compile(r"\b\d+ ?(s|seconds|min)\b|\d\d:\d\d:\d\d")
-
-
-@pytest.fixture(scope="module")
-def signed_in(tmp_path_factory):
-    made = SignedIn.make(tmp_path_factory.mktemp("retry-after"))
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def scene(signed_in, cli):
-    yield Scene(signed_in, cli)
-    signed_in.proxy.heals()
 
 
 STATES = ["expired", "forced", "first of a job"]

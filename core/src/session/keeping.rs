@@ -7,8 +7,8 @@ use super::{Inner, locked};
 use crate::config::Setting;
 use crate::credential::TokenSet;
 use crate::discovery::ServerAuth;
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::lock::describe_holder;
+use crate::error::{Error, Result};
+use crate::store::lock::timed_out;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::store::{LockGuard, LockKind, Record};
 
@@ -110,10 +110,8 @@ pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
     let Ok(_lock) = lock(inner, LockKind::Refresh, Duration::from_secs(1)).await else { return };
     let Some(unsaved) = locked(&inner.unsaved).clone() else { return };
     match load(inner).await {
-        Ok(Some(newest)) if newest.generation == unsaved.generation && newest != unsaved => {
-            *locked(&inner.unsaved) = None;
-        }
-        Ok(Some(newest)) if newest.generation > unsaved.generation => *locked(&inner.unsaved) = None,
+        // Another one than ours is the stored one, and as new or newer: `load` sees to that.
+        Ok(Some(newest)) if newest != unsaved => *locked(&inner.unsaved) = None,
         _ => save(inner, &unsaved).await,
     }
 }
@@ -133,15 +131,8 @@ pub(super) async fn lock(inner: &Arc<Inner>, kind: LockKind, timeout: Duration) 
             Err(holder) => holder,
         };
         if tokio::time::Instant::now() >= deadline {
-            let by = holder.map_or_else(|| "another process".to_owned(), describe_holder);
-            return Err(Error::new(
-                ErrorKind::Store,
-                "lock_timeout",
-                format!("{by} has held the lock of the session with {} for {} s", inner.place, timeout.as_secs()),
-            )
-            .with_endpoint(inner.place.clone())
-            .with_retryable(true)
-            .with_next("Wait for it or end it, then try again"));
+            let what = format!("the lock of the session with {}", inner.place);
+            return Err(timed_out(holder, &what, timeout).with_endpoint(inner.place.clone()));
         }
         tokio::time::sleep(LOCK_POLL).await;
     }

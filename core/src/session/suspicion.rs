@@ -12,7 +12,7 @@ use super::{Session, TokenOptions};
 use crate::clock::Timestamp;
 use crate::discovery::Target;
 use crate::error::{ErrorKind, Result};
-use crate::store::{SessionKey, file};
+use crate::store::{SessionKey, note};
 
 /// A client asks again at once where it retries for other reasons; a token that was just served is not suspected.
 const GRACE: Duration = Duration::from_secs(30);
@@ -92,23 +92,12 @@ impl Ledger {
 
     /// The ledger of a session; an unreadable one is an empty one, since it decides nothing but when to ask.
     pub fn load(state: &Path, key: &SessionKey) -> Self {
-        use std::io::Read as _;
-        let Ok(Some(file)) = file::open_private(&Self::path(state, key)) else { return Self::default() };
-        let mut bytes = Vec::new();
-        match file.take(64 * 1024).read_to_end(&mut bytes) {
-            Ok(_) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Err(_) => Self::default(),
-        }
+        note::read(&Self::path(state, key))
     }
 
     /// Writes the ledger; a failure is not worth a word.
     pub fn save(&self, state: &Path, key: &SessionKey) {
-        let path = Self::path(state, key);
-        if let (Some(folder), Ok(bytes)) = (path.parent(), serde_json::to_vec(self))
-            && file::create_private_folder(folder).is_ok()
-        {
-            let _ = file::write_private(&path, &bytes, file::Durability::Crash);
-        }
+        note::write(&Self::path(state, key), self);
     }
 }
 

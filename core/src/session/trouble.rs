@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::locked;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
-use crate::store::{SessionKey, file};
+use crate::store::{SessionKey, note};
 
 /// Longest `Retry-After` that is believed: a proxy's mistake must not end a session for a day.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -74,13 +74,7 @@ fn write_file(path: &Path, trouble: &Trouble) -> bool {
             Err(cause) => cause.kind() == std::io::ErrorKind::NotFound,
         };
     }
-    match (path.parent(), serde_json::to_vec(trouble)) {
-        (Some(folder), Ok(bytes)) => {
-            file::create_private_folder(folder).is_ok()
-                && file::write_private(path, &bytes, file::Durability::Crash).is_ok()
-        }
-        _ => false,
-    }
+    note::write(path, trouble)
 }
 
 impl Troubles {
@@ -89,18 +83,11 @@ impl Troubles {
         Self { path, memory: Mutex::default() }
     }
 
-    /// An unreadable note is no trouble: it decides nothing but when to ask.
     fn read(&self) -> Trouble {
-        use std::io::Read as _;
         if let Some(kept) = &*locked(&self.memory) {
             return kept.clone();
         }
-        let Some(Ok(Some(file))) = self.path.as_ref().map(|path| file::open_private(path)) else {
-            return Trouble::default();
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(64 * 1024).read_to_end(&mut bytes);
-        read.ok().and_then(|_| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        self.path.as_deref().map(note::read).unwrap_or_default()
     }
 
     fn write(&self, trouble: &Trouble) {

@@ -62,11 +62,7 @@ impl LockFolder {
                 Err(holder) => holder,
             };
             if Instant::now() >= deadline {
-                let by = holder.map_or_else(|| "another process".to_owned(), describe_holder);
-                let what = format!("{by} has held {} for {} s", path.display(), timeout.as_secs());
-                return Err(
-                    store_error("lock_timeout", what, "Wait for it or end it, then try again").with_retryable(true)
-                );
+                return Err(timed_out(holder, &path.display().to_string(), timeout));
             }
             std::thread::park_timeout(Duration::from_millis(5));
         }
@@ -150,6 +146,13 @@ fn options() -> OpenOptions {
         options.custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default());
     }
     options
+}
+
+/// The error of whoever waited for a lock in vain: `what` says which, for a person.
+pub(crate) fn timed_out(holder: Option<u32>, what: &str, waited: Duration) -> Error {
+    let by = holder.map_or_else(|| "another process".to_owned(), describe_holder);
+    let message = format!("{by} has held {what} for {} s", waited.as_secs());
+    store_error("lock_timeout", message, "Wait for it or end it, then try again").with_retryable(true)
 }
 
 /// A lock's holder, for a message: `pid 12 (python3)`, or the number alone where the system does not name it.

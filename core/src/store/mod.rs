@@ -20,6 +20,7 @@ mod leftovers;
 pub mod lock;
 pub mod memory;
 mod migration;
+pub(crate) mod note;
 pub mod open;
 pub mod os_keyring;
 mod private;

@@ -5,14 +5,14 @@
 //! it anew anyway. Of the failures only the slow one, no answer, is remembered, for five minutes; the others are quick
 //! to ask again, and a person may just have unlocked the keyring. A verdict holds for the bus that it was found on.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::note;
 use super::os_keyring::{ANSWER, Keyring};
-use super::private::{Durability, open_private, write_private};
+use super::private::{Durability, write_private};
 use crate::clock::{SystemClock, Timestamp};
 
 const WORKS_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -97,10 +97,7 @@ impl Verdicts {
 
     /// What cannot be read is not remembered.
     fn read(&self) -> Notes {
-        let Ok(Some(file)) = open_private(&self.path()) else { return Notes::default() };
-        let mut bytes = Vec::new();
-        let read = file.take(64 * 1024).read_to_end(&mut bytes);
-        read.ok().and_then(|_| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        note::read(&self.path())
     }
 
     /// Only beside something else that is kept: looking creates nothing.
