@@ -248,31 +248,44 @@ impl Interrupts {
     }
 }
 
-/// Logs of this project only: the trace output of HTTP libraries holds whole headers, and so tokens.
+/// Logs of this project only: the trace output of HTTP libraries is of no use to a person.
 pub(crate) fn logging(global: &Global) -> Result<()> {
+    use tracing_subscriber::Layer as _;
     use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::fmt::format::FmtSpan;
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
 
-    let (setting, text) = match &global.log_level {
-        Some(level) => ("--log-level", level.clone()),
+    let given = match &global.log_level {
+        Some(level) => Some(("--log-level", level.clone())),
         None => match environment("FLYTE_AUTH_LOG_LEVEL") {
-            Some(level) => ("FLYTE_AUTH_LOG_LEVEL", level),
+            Some(level) => Some(("FLYTE_AUTH_LOG_LEVEL", level)),
             // Starting the logger costs as much as printing a stored token.
-            None if !std::io::stderr().is_terminal() => return Ok(()),
-            None => ("default", "warn".to_owned()),
+            None if !std::io::stderr().is_terminal() => None,
+            None => Some(("default", "warn".to_owned())),
         },
     };
-    let level: LevelFilter = text.parse().map_err(|_| {
-        Error::config("log_level_invalid", setting, format!("{setting} is {text:?}"))
-            .with_next("Use one of off, error, warn, info, debug, trace")
-    })?;
-    let targets = ["flyte_auth", "flyte_auth_server", "flyte_auth_cli"].map(|target| (target, level));
-    let format = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(output::colours(global.no_color))
-        .with_target(false)
-        .without_time();
-    let _ = tracing_subscriber::registry().with(format).with(Targets::new().with_targets(targets)).try_init();
+    let level = given.map(|(setting, text)| {
+        text.parse::<LevelFilter>().map_err(|_| {
+            Error::config("log_level_invalid", setting, format!("{setting} is {text:?}"))
+                .with_next("Use one of off, error, warn, info, debug, trace")
+        })
+    });
+    let talk = level.transpose()?.map(|level| {
+        let targets = ["flyte_auth", "flyte_auth_server", "flyte_auth_cli"].map(|target| (target, level));
+        tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(output::colours(global.no_color))
+            .with_target(false)
+            .without_time()
+            .with_filter(Targets::new().with_targets(targets))
+    });
+    let everything = flyte_auth::testing::log_file().map(|file| {
+        let layer = tracing_subscriber::fmt::layer().with_writer(Arc::new(file)).with_ansi(false);
+        layer.with_span_events(FmtSpan::NEW)
+    });
+    if talk.is_some() || everything.is_some() {
+        let _ = tracing_subscriber::registry().with(talk).with(everything).try_init();
+    }
     Ok(())
 }

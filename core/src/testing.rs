@@ -6,9 +6,19 @@
 //! | `FLYTE_AUTH_TESTING_STOP` | `POINT` or `POINT@N`: the process kills itself (SIGKILL) at the Nth pass of this point |
 //! | `FLYTE_AUTH_TESTING_PAUSE` | `POINT=MILLISECONDS`: waits there, once |
 //! | `FLYTE_AUTH_TESTING_CLOCK` | a file with a number of milliseconds, read at every look at the clock and added to it |
+//! | `FLYTE_AUTH_TESTING_PANIC` | `POINT`: panics there, with the session's tokens in scope |
 //! | `FLYTE_AUTH_TESTING_TRACE` | a file that gets a line for every point passed: its name, nanoseconds of the monotonic clock |
+//! | `FLYTE_AUTH_TESTING_LOG` | a folder: the process writes everything that it and its dependencies log, at TRACE, into a file there |
+//! | `FLYTE_AUTH_TESTING_SECRETS` | a file that gets a line for every secret made: its kind, a tab, the secret |
 
 use crate::clock::Timestamp;
+
+#[cfg(feature = "testing")]
+mod witness;
+#[cfg(feature = "testing")]
+pub(crate) use witness::log;
+#[cfg(feature = "testing")]
+pub use witness::{log_file, made};
 
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
 pub const STOP_POINTS: [&str; 16] = [
@@ -42,6 +52,23 @@ pub(crate) fn moved(now: Timestamp) -> Timestamp {
     now
 }
 
+/// Where this process has to log everything, if the suite says so.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub fn log_file() -> Option<std::fs::File> {
+    None
+}
+
+/// Logs there, in programs that keep no log themselves.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub(crate) fn log() {}
+
+/// Tells the suite of a secret, which it then looks for wherever none may be.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub fn made(_kind: &str, _secret: &str) {}
+
 #[cfg(feature = "testing")]
 pub(crate) use with_feature::{moved, stop_point};
 
@@ -56,6 +83,7 @@ mod with_feature {
     struct Plan {
         stop: Option<(String, u64)>,
         pause: Option<(String, Duration)>,
+        panic: Option<String>,
         clock: Option<std::path::PathBuf>,
         trace: Option<std::path::PathBuf>,
     }
@@ -73,6 +101,7 @@ mod with_feature {
                     let (name, millis) = pause.split_once('=')?;
                     Some((name.to_owned(), Duration::from_millis(millis.parse().ok()?)))
                 }),
+                panic: text("FLYTE_AUTH_TESTING_PANIC"),
                 clock: text("FLYTE_AUTH_TESTING_CLOCK").map(Into::into),
                 trace: text("FLYTE_AUTH_TESTING_TRACE").map(Into::into),
             }
@@ -91,6 +120,10 @@ mod with_feature {
         {
             #[expect(clippy::disallowed_methods, reason = "a test asked this thread to stand still")]
             std::thread::sleep(*pause);
+        }
+        #[expect(clippy::panic, reason = "a test asked for it")]
+        if plan.panic.as_deref() == Some(name) {
+            panic!("{name}");
         }
         if let Some((_, nth)) = plan.stop.as_ref().filter(|(point, _)| point == name)
             && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from harness import witness
 from harness.certificates import Authority
 from harness.cli import Cli
 from harness.fault_scene import Scene, SignedIn
@@ -34,6 +35,25 @@ def only_loopback():
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith(("FLYTE", "_FLYTE")) and name != "FLYTE_AUTH_BIN":
             del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_run_is_watched(tmp_path_factory):
+    """No secret anywhere in the whole run where none may be: the leaks that no single test could see."""
+    watching = witness.begin(tmp_path_factory.mktemp("witness"))
+    yield watching
+    leaks = watching.ends_for_good()
+    assert not leaks, "\n".join(["a secret leaked:", *leaks])
+
+
+@pytest.fixture(autouse=True)
+def is_watched(whole_run_is_watched, request):
+    """No secret in what this test left: logs, messages, arguments, files that should be encrypted."""
+    whole_run_is_watched.goes_to(request.node.name)
+    yield
+    leaks = whole_run_is_watched.ends()
+    whole_run_is_watched.goes_to("between")
+    assert not leaks, "\n".join(["a secret leaked:", *leaks])
 
 
 @pytest.fixture(scope="session")

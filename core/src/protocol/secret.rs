@@ -15,7 +15,9 @@ macro_rules! secret {
         impl $name {
             /// Wraps the value.
             pub fn new(value: impl Into<String>) -> Self {
-                Self(SecretString::from(value.into()))
+                let value = value.into();
+                crate::testing::made(stringify!($name), &value);
+                Self(SecretString::from(value))
             }
             /// The value itself. Write `// EXPOSE: why` beside the call.
             pub fn expose(&self) -> &str {

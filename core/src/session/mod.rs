@@ -253,6 +253,7 @@ impl SessionBuilder {
 impl Session {
     /// Starts a session from a loaded configuration.
     pub fn builder(config: Config) -> SessionBuilder {
+        crate::testing::log();
         SessionBuilder {
             config,
             state: None,

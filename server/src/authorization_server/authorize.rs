@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flyte_auth::testing;
 use flyte_auth::Timestamp;
 
 use super::params::Params;
@@ -164,6 +165,7 @@ impl AuthorizationServer {
     fn approve(&self, request: &AuthorizationRequest, user: User) -> Response {
         let now = self.now();
         let code = random::token(&*self.entropy);
+        testing::made("code", &code);
         let record = Code {
             grant: Grant {
                 session: random::identifier(&*self.entropy),

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flyte_auth::testing;
 use serde_json::{Value, json};
 
 use super::params::Params;
@@ -23,6 +24,8 @@ impl AuthorizationServer {
         }
         let now = self.now();
         let (device_code, user_code) = (random::token(&*self.entropy), random::user_code(&*self.entropy));
+        testing::made("device_code", &device_code);
+        testing::made("user_code", &user_code);
         let interval = self.settings.device_interval.as_secs();
         let device = Device {
             user_code: user_code.clone(),

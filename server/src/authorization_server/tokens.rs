@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use flyte_auth::Timestamp;
+use flyte_auth::{Timestamp, testing};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -48,7 +48,10 @@ impl AuthorizationServer {
     }
 
     fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Result<String, OAuthError> {
-        self.keys.sign(typ, claims).ok_or_else(|| OAuthError::server_error("the token could not be signed"))
+        let token =
+            self.keys.sign(typ, claims).ok_or_else(|| OAuthError::server_error("the token could not be signed"))?;
+        testing::made(if typ == ACCESS_TOKEN_TYPE { "access_token" } else { "id_token" }, &token);
+        Ok(token)
     }
 
     fn access_token(&self, grant: &Grant, now: Timestamp) -> Result<String, OAuthError> {
@@ -108,7 +111,9 @@ impl AuthorizationServer {
     /// A new refresh token and its record. The record must be in the store before the token is sent.
     pub(super) fn new_refresh_token(&self, grant: &Grant, now: Timestamp) -> (String, Refresh) {
         let expires_at = now.plus(self.settings.refresh_token_lifetime).as_millis();
-        (random::token(&*self.entropy), Refresh { grant: grant.clone(), expires_at, used: false })
+        let token = random::token(&*self.entropy);
+        testing::made("refresh_token", &token);
+        (token, Refresh { grant: grant.clone(), expires_at, used: false })
     }
 
     /// When the last access token that could exist now will have lapsed.

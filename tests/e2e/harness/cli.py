@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import witness
 from harness.terminal import Terminal
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -49,6 +50,7 @@ def plain_environment(home: Path) -> dict[str, str]:
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         "PYTHONWARNINGS": "ignore",
         "FLYTE_SDK_LOGGING_LEVEL": "50",
+        **witness.current.env,
     }
 
 
@@ -62,11 +64,14 @@ class Cli:
             (home / folder).mkdir(parents=True, exist_ok=True)
         (home / "run").chmod(0o700)
         self.env = plain_environment(home)
+        witness.current.watches(home)
         self._terminals: list[Terminal] = []
         self._children: list[subprocess.Popen] = []
 
     def environment(self, env=None) -> dict[str, str]:
-        return {**self.env, **(env or {})}
+        whole = witness.joined(self.env, env or {})
+        witness.current.sees(whole)
+        return whole
 
     def run(self, *arguments, env=None, input=None, timeout=30, cwd=None) -> Result:
         """As a service manager or a Jupyter kernel does: captured output and no controlling terminal at all."""

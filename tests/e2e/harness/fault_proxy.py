@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from harness import witness
+
 # In every body that the proxy makes up: must never come out of the program under test.
 CANARY = "canary-of-the-body-8f3a1c"
 _LOOKS_LIKE_TOKENS = json.dumps({"access_token": CANARY, "token_type": "Bearer", "expires_in": 3600}).encode()
@@ -181,6 +183,7 @@ class FaultProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.host = urlsplit(self.url).netloc
+        witness.current.knows(CANARY, kind="body")
         threading.Thread(target=self._accept, daemon=True).start()
 
     def breaks(self, fault: Fault, path="", count=1_000_000):

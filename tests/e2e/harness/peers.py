@@ -6,6 +6,7 @@ from pathlib import Path
 
 import requests
 
+from harness import witness
 from harness.cli import BINARY, REPOSITORY, plain_environment
 from harness.issuer import Issuer
 from harness.service import Service
@@ -19,12 +20,13 @@ class OidcProvider(Issuer):
     """npm's oidc-provider in a process of its own; `settings` as peers/oidc-provider.mjs documents them."""
 
     def __init__(self, folder: Path, **settings: str):
-        env = {**os.environ, **settings}
+        env = {**os.environ, **witness.current.secrets_env, **settings}
         self.service = Service(["node", PEERS / "oidc-provider.mjs"], env, folder / "oidc-provider.log")
         super().__init__(self.service.ready["issuer"])
         # Where it listens: not its name where it stands behind a proxy (OIDC_ISSUER).
         self.address: str = self.service.ready["address"]
         self.secrets = {client["client_id"]: client["client_secret"] for client in self.service.ready["clients"]}
+        witness.current.knows(*filter(None, self.secrets.values()), kind="client_secret")
 
     def end(self):
         self.service.end()

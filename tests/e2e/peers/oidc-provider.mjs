@@ -10,7 +10,9 @@
 //   OIDC_AUDIENCE                                        audience of JWT access tokens
 //   OIDC_EXTRA_CLIENTS                                   JSON list of further clients, in oidc-provider's own form
 //   OIDC_NO_DEVICE=1                                     no device grant
+//   FLYTE_AUTH_TESTING_SECRETS                           a file that gets a line for every secret issued: kind, tab, secret
 //   OIDC_ISSUER                                          the name it goes by behind a reverse proxy (default: its own address)
+import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
@@ -108,6 +110,18 @@ if (env.OIDC_LOG) {
   provider.use(async (ctx, next) => {
     await next();
     console.error(ctx.method, ctx.path, ctx.status, ctx.body?.error ?? '');
+  });
+}
+if (env.FLYTE_AUTH_TESTING_SECRETS) {
+  const kinds = ['access_token', 'refresh_token', 'id_token', 'device_code', 'user_code'];
+  const made = (kind, secret) => appendFileSync(env.FLYTE_AUTH_TESTING_SECRETS, `${kind}\t${secret}\n`);
+  provider.use(async (ctx, next) => {
+    await next();
+    for (const kind of kinds) {
+      if (typeof ctx.body?.[kind] === 'string') made(kind, ctx.body[kind]);
+    }
+    const code = /[?&]code=([^&]+)/.exec(ctx.response.get('location') ?? '');
+    if (code) made('code', decodeURIComponent(code[1]));
   });
 }
 server.on('request', provider.callback());
