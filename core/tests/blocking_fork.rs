@@ -34,7 +34,7 @@ impl HttpTransport for Issuer {
         let json = http::HeaderValue::from_static("application/json");
         let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, json)]);
         let reply =
-            Reply { status: http::StatusCode::OK, headers, body: body.into_bytes(), trailers: http::HeaderMap::new() };
+            Reply { status: http::StatusCode::OK, headers, body: body.into(), trailers: http::HeaderMap::new() };
         Box::pin(async move { Ok(reply) })
     }
 }

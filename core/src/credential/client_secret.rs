@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 use super::process::{COMMAND_TIMEOUT, output_of};
 use crate::config::{Origin, SecretSource, Setting};
 use crate::error::{Error, ErrorKind, Result};
-use crate::protocol::secret::ClientSecret;
+use crate::protocol::secret::{ClientSecret, SecretBytes};
 
 /// Bytes of a secret file.
-const LONGEST_SECRET: u64 = 1024 * 1024;
+const LONGEST_SECRET: usize = 1024 * 1024;
 
 /// The secret, trimmed of the white space that editors, `echo` and Kubernetes secrets add.
 ///
@@ -22,8 +22,8 @@ pub async fn read(
 ) -> Result<ClientSecret> {
     let setting = setting_name(source);
     let text = match &source.value {
-        SecretSource::Value(secret) => secret.expose().to_owned(), // EXPOSE: to trim it.
-        SecretSource::Env(name) => environment(name).ok_or_else(|| {
+        SecretSource::Value(secret) => Zeroizing::new(secret.expose().to_owned()), // EXPOSE: to trim it.
+        SecretSource::Env(name) => environment(name).map(Zeroizing::new).ok_or_else(|| {
             Error::config("secret_missing", &setting, format!("the environment variable {name} ({setting}) is not set"))
                 .with_next(format!("Set {name} to the client secret"))
         })?,
@@ -50,17 +50,17 @@ pub async fn read(
 }
 
 /// A mistyped path may name a device without an end.
-async fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+async fn read_file(path: &Path) -> std::io::Result<SecretBytes> {
     let file = tokio::fs::File::open(path).await?;
-    if file.take(LONGEST_SECRET + 1).read_to_end(&mut bytes).await? as u64 > LONGEST_SECRET {
+    let bytes = SecretBytes::read_from_async(file, LONGEST_SECRET + 1).await?;
+    if bytes.len() > LONGEST_SECRET {
         return Err(std::io::Error::other("it is larger than 1 MiB"));
     }
     Ok(bytes)
 }
 
-fn utf8(bytes: Vec<u8>, setting: &str) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| {
+fn utf8(bytes: SecretBytes, setting: &str) -> Result<Zeroizing<String>> {
+    std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
         Error::new(ErrorKind::Config, "secret_invalid", "the client secret is not UTF-8 text").with_setting(setting)
     })
 }

@@ -1,13 +1,14 @@
 //! A command prints the token: raw, as JSON, or as kubectl's ExecCredential.
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::process::{COMMAND_TIMEOUT, output_of};
 use super::{Context, TokenSet, jwt_expiry};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::json;
-use crate::protocol::secret::AccessToken;
+use crate::protocol::secret::{AccessToken, SecretObject};
 
 /// Where the command is configured.
 const SETTING: &str = "admin.command";
@@ -36,16 +37,16 @@ fn parse(output: &[u8], now: Timestamp) -> Result<TokenSet, String> {
         return Err("nothing".into());
     }
     let (token, expires_at) = if text.starts_with('{') {
-        let object = json::parse_object(text.as_bytes()).map_err(|cause| cause.to_string())?;
+        let object = SecretObject::from(json::parse_object(text.as_bytes()).map_err(|cause| cause.to_string())?);
         from_json(&object, now)?
     } else {
-        (raw(text)?.to_owned(), None)
+        (Zeroizing::new(raw(text)?.to_owned()), None)
     };
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the token has characters that no header can carry".into());
     }
     let expires_at = expires_at.or_else(|| jwt_expiry(&token));
-    Ok(TokenSet::access_only(AccessToken::new(token), expires_at, now))
+    Ok(TokenSet::access_only(AccessToken::from(token), expires_at, now))
 }
 
 fn raw(text: &str) -> Result<&str, String> {
@@ -62,7 +63,7 @@ fn raw(text: &str) -> Result<&str, String> {
     Ok(token)
 }
 
-fn from_json(object: &Map<String, Value>, now: Timestamp) -> Result<(String, Option<Timestamp>), String> {
+fn from_json(object: &Map<String, Value>, now: Timestamp) -> Result<(Zeroizing<String>, Option<Timestamp>), String> {
     // kubectl: {"kind": "ExecCredential", "status": {"token": …, "expirationTimestamp": …}}
     let members = match object.get("status") {
         Some(Value::Object(status)) if object.get("kind").and_then(Value::as_str) == Some("ExecCredential") => status,
@@ -88,7 +89,8 @@ fn from_json(object: &Map<String, Value>, now: Timestamp) -> Result<(String, Opt
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,
     };
-    Ok((token.to_owned(), at.or_else(|| seconds.map(|seconds| now.plus(std::time::Duration::from_secs(seconds))))))
+    let token = Zeroizing::new(token.to_owned());
+    Ok((token, at.or_else(|| seconds.map(|seconds| now.plus(std::time::Duration::from_secs(seconds))))))
 }
 
 #[cfg(test)]

@@ -3,23 +3,23 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use crate::config::{DEPTH_VALUE, DEPTH_VARIABLE};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::secret::SecretBytes;
 
 /// Longest that a command may take. A person may have to answer it (a hardware key, a password manager).
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Output beyond this is no token.
-const MAX_OUTPUT: u64 = 1024 * 1024;
+const MAX_OUTPUT: usize = 1024 * 1024;
 
 /// Runs `argv` and returns its stdout. `setting` names where the command is configured.
 ///
 /// # Errors
 /// Kind `Config` if it cannot be started or fails with exit code 2; kind `Denied` if it fails; kind `Cancelled` (code `command_timeout`) after
 /// `timeout`. The output enters no message.
-pub async fn output_of(argv: &[String], setting: &str, timeout: Duration) -> Result<Vec<u8>> {
+pub async fn output_of(argv: &[String], setting: &str, timeout: Duration) -> Result<SecretBytes> {
     let Some((program, arguments)) = argv.split_first().filter(|(program, _)| !program.is_empty()) else {
         return Err(Error::config("command_empty", setting, format!("{setting} is empty"))
             .with_next("Set it to a list: the program and its arguments"));
@@ -34,10 +34,10 @@ pub async fn output_of(argv: &[String], setting: &str, timeout: Duration) -> Res
             .with_source(cause)
     })?;
     let run = async {
-        let mut output = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            stdout.take(MAX_OUTPUT).read_to_end(&mut output).await?;
-        }
+        let output = match child.stdout.take() {
+            Some(stdout) => SecretBytes::read_from_async(stdout, MAX_OUTPUT).await?,
+            None => SecretBytes::new(),
+        };
         Ok::<_, std::io::Error>((child.wait().await?, output))
     };
     let (status, output) = match tokio::time::timeout(timeout, run).await {
@@ -92,13 +92,13 @@ mod tests {
         vec!["sh".into(), "-c".into(), script.into()]
     }
 
-    async fn run(argv: &[String]) -> Result<Vec<u8>> {
+    async fn run(argv: &[String]) -> Result<SecretBytes> {
         output_of(argv, "admin.command", Duration::from_millis(400)).await
     }
 
     #[tokio::test]
     async fn output_depth_and_failures() {
-        assert_eq!(run(&sh("echo $FLYTE_AUTH_DEPTH")).await.unwrap(), b"1\n");
+        assert_eq!(run(&sh("echo $FLYTE_AUTH_DEPTH")).await.unwrap()[..], b"1\n"[..]);
         for (argv, code) in [
             (sh("echo canary; exit 3"), "command_failed"),
             (sh("sleep 30"), "command_timeout"),

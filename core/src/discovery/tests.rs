@@ -80,7 +80,7 @@ fn grpc_status(code: u32) -> Answer {
 fn grpc_message(message: &impl prost::Message) -> Answer {
     let mut answer = grpc_status(0)?;
     let body = message.encode_to_vec();
-    answer.body = [&[0], &u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat();
+    answer.body = [&[0], &u32::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat().into();
     Ok(answer)
 }
 

@@ -1,11 +1,12 @@
 //! Who a token belongs to, as the server sees it.
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::verdict::{self, Verdict};
 use super::{Discovery, Generation, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::secret::SecretBytes;
 use crate::protocol::{flyteidl, json};
 use crate::transport::grpc::{self, GrpcFailure, code};
 use crate::transport::{Call, HttpTransport, Purpose, Reply};
@@ -66,12 +67,10 @@ pub(super) async fn ask(
     header_name: &str,
     header_value: &str,
 ) -> Result<UserInfo> {
-    let (Ok(name), Ok(mut value)) =
-        (HeaderName::from_bytes(header_name.as_bytes()), HeaderValue::from_str(header_value))
-    else {
+    let value = SecretBytes::from(header_value).into_header();
+    let (Ok(name), Some(value)) = (HeaderName::from_bytes(header_name.as_bytes()), value) else {
         return Err(Error::internal("a token or a header name that cannot be sent"));
     };
-    value.set_sensitive(true);
     let (place, generation) = match (target, discovery) {
         (Target::Issuer(issuer), _) => (issuer.clone(), None),
         (Target::Endpoint(endpoint), Discovery::Auth(server)) => (endpoint.to_string(), server.generation),

@@ -2,25 +2,39 @@
 //!
 //! `oauth2` only sends through a client it is given. A client that keeps the request and sends nothing makes its
 //! request builders pure, so that one transport with its own limits carries every call.
+//!
+//! Its buffers are not wiped, and so no secret goes into them: it is given stand-ins, and [`filled`] puts the secrets in
+//! their places.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenResponse,
+};
 use oauth2::{
-    AuthType, AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, EndpointNotSet, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RevocationUrl, Scope, StandardDeviceAuthorizationResponse, StandardRevocableToken,
+    AuthType, AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, EndpointNotSet, PkceCodeVerifier, RedirectUrl, RevocationUrl, Scope, StandardDeviceAuthorizationResponse, StandardRevocableToken,
     TokenUrl,
 };
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::client::{Client, ClientAuthMethod};
-use super::reply::WireToken;
-use super::secret::{AccessToken, AuthorizationCode, CodeVerifier, DeviceCode, RefreshToken};
+use super::pkce;
+use super::secret::{AccessToken, AuthorizationCode, CodeVerifier, DeviceCode, RefreshToken, SecretBytes};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A request as `oauth2` makes it; the transport's type too.
-pub type Request = http::Request<Vec<u8>>;
+pub type Request = http::Request<SecretBytes>;
+
+/// In place of the client secret. Letters that no encoding changes.
+const CLIENT_SECRET: &str = "flyte-auth-stand-in-of-the-client-secret";
+/// In place of the code verifier.
+const VERIFIER: &str = "flyte-auth-stand-in-of-the-code-verifier";
+/// In place of the code, the refresh token or the device code.
+const GRANTED: &str = "flyte-auth-stand-in-of-what-was-granted";
 
 /// What every request of a login or refresh may carry beside its grant.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,7 +96,7 @@ type Sender<'a> = dyn Fn(oauth2::HttpRequest) -> Result<oauth2::HttpResponse, st
 
 type OAuthClient = oauth2::Client<
     BasicErrorResponse,
-    WireToken,
+    BasicTokenResponse,
     BasicTokenIntrospectionResponse,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
@@ -95,7 +109,11 @@ type OAuthClient = oauth2::Client<
 
 /// Runs one of `oauth2`'s request methods and takes the request it would have sent. The answer it is given, an empty
 /// 400, ends every one of them, the polling loop of the device grant too.
-fn keep(make: impl FnOnce(&Sender<'_>)) -> Result<Request> {
+fn keep(
+    client: &Client,
+    secrets: &[(&'static str, &str)],
+    make: impl FnOnce(&Sender<'_>),
+) -> Result<Request> {
     let kept = RefCell::new(None);
     make(&|request| {
         kept.borrow_mut().get_or_insert(request);
@@ -103,7 +121,48 @@ fn keep(make: impl FnOnce(&Sender<'_>)) -> Result<Request> {
         *ended.status_mut() = http::StatusCode::BAD_REQUEST;
         Ok(ended)
     });
-    kept.into_inner().ok_or_else(|| Error::internal("the request could not be made"))
+    let made = kept.into_inner().ok_or_else(|| Error::internal("the request could not be made"))?;
+    filled(made, client, secrets).ok_or_else(|| Error::internal("the request has parts that HTTP cannot carry"))
+}
+
+/// Puts the secrets where their stand-ins are.
+fn filled(made: oauth2::HttpRequest, client: &Client, secrets: &[(&'static str, &str)]) -> Option<Request> {
+    // EXPOSE: goes into the Authorization header or the form body of the token request.
+    let client_secret = client.secret.as_ref().map(|secret| (CLIENT_SECRET, secret.expose()));
+    let secrets: Vec<_> = secrets.iter().copied().chain(client_secret).collect();
+    let (mut parts, form) = made.into_parts();
+    let form = String::from_utf8(form).ok()?;
+    let mut body = SecretBytes::new();
+    let mut rest = form.as_str();
+    let next = |rest: &str| {
+        let places = secrets.iter().filter_map(|(stand_in, secret)| Some((rest.find(stand_in)?, stand_in.len(), *secret)));
+        places.min_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, length, secret)) = next(rest) {
+        body.extend(rest[..at].as_bytes());
+        form_encode(&mut body, secret);
+        rest = &rest[at + length..];
+    }
+    body.extend(rest.as_bytes());
+    if let (ClientAuthMethod::Basic, Some((_, secret))) = (client.method, client_secret) {
+        // RFC 6749 section 2.3.1: both are form-encoded first.
+        let mut pair = SecretBytes::new();
+        form_encode(&mut pair, &client.id);
+        pair.extend(b":");
+        form_encode(&mut pair, secret);
+        let mut encoded = Zeroizing::new(vec![0; pair.len().div_ceil(3) * 4]);
+        let length = BASE64.encode_slice(&*pair, &mut encoded).ok()?;
+        let mut header = SecretBytes::from("Basic ");
+        header.extend(encoded.get(..length)?);
+        parts.headers.insert(http::header::AUTHORIZATION, header.into_header()?);
+    }
+    Some(http::Request::from_parts(parts, body))
+}
+
+fn form_encode(into: &mut SecretBytes, text: &str) {
+    for piece in url::form_urlencoded::byte_serialize(text.as_bytes()) {
+        into.extend(piece.as_bytes());
+    }
 }
 
 fn oauth_client(client: &Client) -> OAuthClient {
@@ -112,8 +171,7 @@ fn oauth_client(client: &Client) -> OAuthClient {
         ClientAuthMethod::None | ClientAuthMethod::Post => AuthType::RequestBody,
     });
     match &client.secret {
-        // EXPOSE: goes into the Authorization header or the form body of the token request.
-        Some(secret) => made.set_client_secret(oauth2::ClientSecret::new(secret.expose().to_owned())),
+        Some(_) => made.set_client_secret(oauth2::ClientSecret::new(CLIENT_SECRET.to_owned())),
         None => made,
     }
 }
@@ -150,11 +208,10 @@ pub fn authorization_url(request: AuthorizationRequest<'_>) -> Result<Url> {
     let endpoint = AuthUrl::new(request.endpoint.to_owned())
         .map_err(|cause| endpoint_error("authorization_endpoint", request.endpoint, &cause))?;
     let client = oauth_client(&Client::public(request.client_id)).set_auth_uri(endpoint);
-    // EXPOSE: only its S256 hash leaves.
-    let verifier = PkceCodeVerifier::new(request.verifier.expose().to_owned());
     let mut made = client
         .authorize_url(|| CsrfToken::new(request.state.to_owned()))
-        .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+        .add_extra_param("code_challenge", pkce::s256_challenge(request.verifier))
+        .add_extra_param("code_challenge_method", "S256")
         .set_redirect_uri(Cow::Owned(redirect_url(request.redirect_uri)?))
         .add_scopes(scopes(request.parameters));
     if let Some(nonce) = request.nonce {
@@ -174,52 +231,52 @@ pub fn token_request(endpoint: &str, client: &Client, grant: Grant<'_>, paramete
     let oauth = oauth_client(client).set_token_uri(token_url(endpoint)?);
     // Each of oauth2's four builders is a type of its own with the same two methods.
     macro_rules! send {
-        ($made:expr, $pairs:expr) => {{
+        ($made:expr, $pairs:expr, $secrets:expr) => {{
             let mut made = $made;
             for (name, value) in $pairs {
                 made = made.add_extra_param(name, value);
             }
-            keep(|client| drop(made.request(&client)))
+            keep(client, $secrets, |client| drop(made.request(&client)))
         }};
     }
     match grant {
         Grant::AuthorizationCode { code, verifier, redirect_uri } => {
-            // EXPOSE: the code goes into the form body.
-            let code = oauth2::AuthorizationCode::new(code.expose().to_owned());
-            // EXPOSE: the verifier goes into the form body.
-            let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
             let made = oauth
-                .exchange_code(code)
-                .set_pkce_verifier(verifier)
+                .exchange_code(oauth2::AuthorizationCode::new(GRANTED.to_owned()))
+                .set_pkce_verifier(PkceCodeVerifier::new(VERIFIER.to_owned()))
                 .set_redirect_uri(Cow::Owned(redirect_url(redirect_uri)?));
-            send!(made, parameters.extra.iter().cloned())
+            // EXPOSE: both go into the form body.
+            let secrets = [(GRANTED, code.expose()), (VERIFIER, verifier.expose())];
+            send!(made, parameters.extra.iter().cloned(), &secrets)
         }
         Grant::ClientCredentials => {
-            send!(oauth.exchange_client_credentials().add_scopes(scopes(parameters)), extras(parameters))
+            send!(oauth.exchange_client_credentials().add_scopes(scopes(parameters)), extras(parameters), &[])
         }
         Grant::RefreshToken(token) => {
+            let stand_in = oauth2::RefreshToken::new(GRANTED.to_owned());
             // EXPOSE: goes into the form body.
-            let token = oauth2::RefreshToken::new(token.expose().to_owned());
-            send!(oauth.exchange_refresh_token(&token), extras(parameters))
+            send!(oauth.exchange_refresh_token(&stand_in), extras(parameters), &[(GRANTED, token.expose())])
         }
         Grant::DeviceCode { code, verifier } => {
-            let details = device_details(code)?;
+            let details = device_details()?;
             let mut made = oauth.exchange_device_access_token(&details);
-            // EXPOSE: the verifier goes into the form body.
-            let verifier = verifier.map(|value| ("code_verifier".to_owned(), value.expose().to_owned()));
-            for (name, value) in verifier.into_iter().chain(parameters.extra.iter().cloned()) {
+            let pkce = verifier.map(|_| ("code_verifier".to_owned(), VERIFIER.to_owned()));
+            for (name, value) in pkce.into_iter().chain(parameters.extra.iter().cloned()) {
                 made = made.add_extra_param(name, value);
             }
-            keep(|client| drop(made.request(&client, |_| (), None)))
+            // EXPOSE: both go into the form body.
+            let verifier = verifier.map(|verifier| (VERIFIER, verifier.expose()));
+            // EXPOSE: as above.
+            let secrets: Vec<_> = [(GRANTED, code.expose())].into_iter().chain(verifier).collect();
+            keep(client, &secrets, |client| drop(made.request(&client, |_| (), None)))
         }
     }
 }
 
 /// `oauth2` wants the whole device authorization reply to make a poll; only the code is sent.
-fn device_details(code: &DeviceCode) -> Result<StandardDeviceAuthorizationResponse> {
+fn device_details() -> Result<StandardDeviceAuthorizationResponse> {
     let details = serde_json::json!({
-        // EXPOSE: goes into the form body of the poll.
-        "device_code": code.expose(), "user_code": "-", "verification_uri": "https://unused.invalid", "expires_in": 1,
+        "device_code": GRANTED, "user_code": "-", "verification_uri": "https://unused.invalid", "expires_in": 1,
     });
     serde_json::from_value(details).map_err(|cause| Error::internal("device details").with_source(cause))
 }
@@ -241,13 +298,13 @@ pub fn device_authorization_request(
     let mut made = oauth.exchange_device_code().add_scopes(scopes(parameters));
     if let Some(verifier) = verifier {
         made = made
-            .add_extra_param("code_challenge", super::pkce::s256_challenge(verifier))
+            .add_extra_param("code_challenge", pkce::s256_challenge(verifier))
             .add_extra_param("code_challenge_method", "S256");
     }
     for (name, value) in extras(parameters) {
         made = made.add_extra_param(name, value);
     }
-    keep(|client| drop(made.request::<_, oauth2::EmptyExtraDeviceAuthorizationFields>(&client)))
+    keep(client, &[], |client| drop(made.request::<_, oauth2::EmptyExtraDeviceAuthorizationFields>(&client)))
 }
 
 /// What is revoked.
@@ -268,19 +325,15 @@ pub fn revocation_request(endpoint: &str, client: &Client, token: Revocable<'_>)
     let uri: http::Uri = endpoint.parse().map_err(|cause| endpoint_error("revocation_endpoint", endpoint, &cause))?;
     let stand_in = RevocationUrl::new("https://stand-in.invalid".to_owned())
         .map_err(|cause| Error::internal("revocation").with_source(cause))?;
-    let token = match token {
+    let (named, token): (StandardRevocableToken, &str) = match token {
         // EXPOSE: goes into the form body.
-        Revocable::Access(token) => {
-            StandardRevocableToken::AccessToken(oauth2::AccessToken::new(token.expose().to_owned()))
-        }
+        Revocable::Access(token) => (oauth2::AccessToken::new(GRANTED.to_owned()).into(), token.expose()),
         // EXPOSE: goes into the form body.
-        Revocable::Refresh(token) => {
-            StandardRevocableToken::RefreshToken(oauth2::RefreshToken::new(token.expose().to_owned()))
-        }
+        Revocable::Refresh(token) => (oauth2::RefreshToken::new(GRANTED.to_owned()).into(), token.expose()),
     };
     let oauth = oauth_client(client).set_revocation_url(stand_in);
-    let made = oauth.revoke_token(token).map_err(|cause| Error::internal("revocation").with_source(cause))?;
-    let mut request = keep(|client| drop(made.request(&client)))?;
+    let made = oauth.revoke_token(named).map_err(|cause| Error::internal("revocation").with_source(cause))?;
+    let mut request = keep(client, &[(GRANTED, token)], |client| drop(made.request(&client)))?;
     *request.uri_mut() = uri;
     Ok(request)
 }

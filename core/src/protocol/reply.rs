@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::json;
-use super::secret::{AccessToken, DeviceCode, IdToken, RefreshToken};
+use super::secret::{self, AccessToken, DeviceCode, IdToken, RefreshToken, SecretObject};
 use crate::clock::Timestamp;
 use crate::transport::Reply;
 
@@ -100,8 +100,7 @@ pub enum Problem {
 /// The [`Problem`].
 pub fn token(reply: &Reply, secrets: &[&str]) -> Result<TokenReply, Problem> {
     let object = success(reply, secrets)?;
-    let wire: WireToken = serde_json::from_value(Value::Object(object)).map_err(|cause| malformed(&cause))?;
-    wire.checked()
+    token_reply(object)
 }
 
 /// Reads the reply of a device authorization endpoint.
@@ -109,23 +108,20 @@ pub fn token(reply: &Reply, secrets: &[&str]) -> Result<TokenReply, Problem> {
 /// # Errors
 /// The [`Problem`].
 pub fn device_authorization(reply: &Reply) -> Result<DeviceAuthorization, Problem> {
-    let object = success(reply, &[])?;
-    let text = |name: &str| match object.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-        Some(_) => Err(Problem::Malformed(format!("`{name}` is not a string"))),
+    let mut object = success(reply, &[])?;
+    let mut text = |name| take_text(&mut object, name);
+    let required = |name: &str, value: Option<Zeroizing<String>>| {
+        value.ok_or_else(|| Problem::Malformed(format!("`{name}` is missing")))
     };
-    let required =
-        |name: &str, value: Option<String>| value.ok_or_else(|| Problem::Malformed(format!("`{name}` is missing")));
     let verification_uri = match text("verification_uri")? {
         Some(uri) => Some(uri),
         None => text("verification_url")?,
     };
     Ok(DeviceAuthorization {
-        device_code: DeviceCode::new(required("device_code", text("device_code")?)?),
+        device_code: DeviceCode::from(required("device_code", text("device_code")?)?),
         user_code: printable(&required("user_code", text("user_code")?)?),
-        verification_uri: web_address(required("verification_uri", verification_uri)?)?,
-        verification_uri_complete: text("verification_uri_complete")?.map(web_address).transpose()?,
+        verification_uri: web_address(&required("verification_uri", verification_uri)?)?,
+        verification_uri_complete: text("verification_uri_complete")?.map(|uri| web_address(&uri)).transpose()?,
         expires_in: object.get("expires_in").and_then(lifetime).unwrap_or(DEFAULT_DEVICE_LIFETIME),
         interval: object.get("interval").and_then(lifetime).unwrap_or(DEFAULT_INTERVAL),
     })
@@ -140,24 +136,19 @@ pub fn revocation(reply: &Reply) -> Result<(), Problem> {
 }
 
 /// A person opens it: only a web address, so that no server can make a browser run something else.
-fn web_address(uri: String) -> Result<String, Problem> {
-    match url::Url::parse(&uri) {
+fn web_address(uri: &str) -> Result<String, Problem> {
+    match url::Url::parse(uri) {
         Ok(url) if matches!(url.scheme(), "https" | "http") => Ok(url.into()),
         _ => Err(Problem::Malformed("the verification URI is not a web address".to_owned())),
     }
 }
 
-fn malformed(cause: &serde_json::Error) -> Problem {
-    // serde_json quotes the offending value in some messages; only the category leaves.
-    Problem::Malformed(format!("the JSON does not have the expected shape ({:?} error)", cause.classify()))
-}
-
 /// The JSON object of a successful reply.
-fn success(reply: &Reply, secrets: &[&str]) -> Result<Map<String, Value>, Problem> {
+fn success(reply: &Reply, secrets: &[&str]) -> Result<SecretObject, Problem> {
     let status = reply.status;
     let number = status.as_u16();
     let html = matches!(reply.media_type().as_str(), "text/html" | "application/xhtml+xml");
-    let object = if html { None } else { Some(json::parse_object(&reply.body)) };
+    let object = if html { None } else { Some(json::parse_object(&reply.body).map(SecretObject::from)) };
     if let Some(Ok(object)) = &object
         && let Some(problem) = oauth_error(object, reply, secrets)
     {
@@ -219,76 +210,47 @@ fn lifetime(value: &Value) -> Option<Duration> {
     (seconds > 0.0 && seconds <= LONGEST_LIFETIME.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
 }
 
-/// The members of a token reply as they come; the tolerant `TokenResponse` that the crate `oauth2` is given.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct WireToken {
-    access_token: oauth2::AccessToken,
-    #[serde(default)]
-    token_type: Option<String>,
-    #[serde(default)]
-    expires_in: Value,
-    #[serde(default)]
-    refresh_token: Option<oauth2::RefreshToken>,
-    #[serde(default, alias = "refresh_token_expires_in")]
-    refresh_expires_in: Value,
-    #[serde(default)]
-    id_token: Option<oauth2::RefreshToken>,
-    #[serde(default)]
-    scope: Value,
-}
-
-impl WireToken {
-    fn checked(self) -> Result<TokenReply, Problem> {
-        if self.access_token.secret().is_empty() {
-            return Err(Problem::Malformed("`access_token` is empty".to_owned()));
+/// A text member, moved out of a reply that may hold secrets. Empty and null are absent.
+fn take_text(members: &mut SecretObject, name: &'static str) -> Result<Option<Zeroizing<String>>, Problem> {
+    match members.take(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Zeroizing::new(text)).filter(|text| !text.is_empty())),
+        Some(mut other) => {
+            secret::wipe(&mut other);
+            Err(Problem::Malformed(format!("`{name}` is not a string")))
         }
-        // A header takes visible ASCII only; anything else would fail later, at every call, with a worse message.
-        if !self.access_token.secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Problem::Malformed("`access_token` has characters that no header can carry".to_owned()));
-        }
-        if let Some(kind) = self.token_type.as_deref().filter(|kind| !kind.is_empty())
-            && !kind.eq_ignore_ascii_case("bearer")
-        {
-            return Err(Problem::Malformed(format!("`token_type` is {:?}; only Bearer is supported", printable(kind))));
-        }
-        let scopes: Option<Vec<String>> = match &self.scope {
-            Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
-            Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-            _ => None,
-        };
-        Ok(TokenReply {
-            access_token: AccessToken::new(self.access_token.into_secret()),
-            expires_in: lifetime(&self.expires_in),
-            refresh_token: self
-                .refresh_token
-                .map(|token| token.into_secret())
-                .filter(|t| !t.is_empty())
-                .map(RefreshToken::new),
-            refresh_expires_in: lifetime(&self.refresh_expires_in),
-            id_token: self.id_token.map(|token| token.into_secret()).filter(|t| !t.is_empty()).map(IdToken::new),
-            scopes: scopes.filter(|scopes| !scopes.is_empty()),
-        })
     }
 }
 
-impl oauth2::TokenResponse for WireToken {
-    type TokenType = oauth2::basic::BasicTokenType;
-
-    fn access_token(&self) -> &oauth2::AccessToken {
-        &self.access_token
+/// The reply of a token endpoint, tolerant where real servers are sloppy.
+fn token_reply(mut members: SecretObject) -> Result<TokenReply, Problem> {
+    let access_token = match take_text(&mut members, "access_token")? {
+        Some(token) => token,
+        None => return Err(Problem::Malformed("`access_token` is missing or empty".to_owned())),
+    };
+    // A header takes visible ASCII only; anything else would fail later, at every call, with a worse message.
+    if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::Malformed("`access_token` has characters that no header can carry".to_owned()));
     }
-    fn token_type(&self) -> &Self::TokenType {
-        &oauth2::basic::BasicTokenType::Bearer
+    if let Some(kind) = take_text(&mut members, "token_type")?
+        && !kind.eq_ignore_ascii_case("bearer")
+    {
+        return Err(Problem::Malformed(format!("`token_type` is {:?}; only Bearer is supported", printable(&kind))));
     }
-    fn expires_in(&self) -> Option<Duration> {
-        lifetime(&self.expires_in)
-    }
-    fn refresh_token(&self) -> Option<&oauth2::RefreshToken> {
-        self.refresh_token.as_ref()
-    }
-    fn scopes(&self) -> Option<&Vec<oauth2::Scope>> {
-        None
-    }
+    let scopes: Option<Vec<String>> = match members.get("scope") {
+        Some(Value::String(text)) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        Some(Value::Array(items)) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        _ => None,
+    };
+    let refresh_expires_in = ["refresh_expires_in", "refresh_token_expires_in"].iter().find_map(|name| members.get(*name));
+    Ok(TokenReply {
+        expires_in: members.get("expires_in").and_then(lifetime),
+        refresh_expires_in: refresh_expires_in.and_then(lifetime),
+        scopes: scopes.filter(|scopes| !scopes.is_empty()),
+        access_token: AccessToken::from(access_token),
+        refresh_token: take_text(&mut members, "refresh_token")?.map(RefreshToken::from),
+        id_token: take_text(&mut members, "id_token")?.map(IdToken::from),
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,12 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+mod bytes;
+
+pub use bytes::SecretBytes;
+pub(crate) use bytes::{SecretObject, wipe};
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -15,13 +21,19 @@ macro_rules! secret {
         impl $name {
             /// Wraps the value.
             pub fn new(value: impl Into<String>) -> Self {
-                let value = value.into();
-                crate::testing::made(stringify!($name), &value);
-                Self(SecretString::from(value))
+                Self::from(Zeroizing::new(value.into()))
             }
             /// The value itself. Write `// EXPOSE: why` beside the call.
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
+            }
+        }
+
+        impl From<Zeroizing<String>> for $name {
+            fn from(value: Zeroizing<String>) -> Self {
+                crate::testing::made(stringify!($name), &value);
+                // Without room to spare: shrinking to fit would free a copy of the secret as it is.
+                Self(SecretString::from(value.as_str().to_owned()))
             }
         }
 

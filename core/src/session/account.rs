@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{Asked, Session};
 use crate::credential::TokenSet;
 use crate::discovery::{Discovery, ServerAuth, UserInfo};
@@ -84,7 +86,7 @@ impl Session {
     async fn user_of(&self, server: &ServerAuth, tokens: &TokenSet) -> Result<UserInfo> {
         let inner = &self.inner;
         let discovery = Discovery::Auth(Box::new(server.clone()));
-        let value = format!("Bearer {}", tokens.access_token.expose()); // EXPOSE: the header of the question.
+        let value = Zeroizing::new(format!("Bearer {}", tokens.access_token.expose())); // EXPOSE: the header of the question.
         inner.discoverer.user_info(&inner.target, &discovery, &inner.header_name(Some(server)), &value).await
     }
 }

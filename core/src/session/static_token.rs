@@ -5,28 +5,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 use super::{Current, Inner, Source, Token};
 use crate::config::StaticToken;
 use crate::credential::jwt_expiry;
 use crate::discovery::Discovery;
 use crate::error::{Error, Result};
-use crate::protocol::secret::AccessToken;
+use crate::protocol::secret::{AccessToken, SecretBytes};
 
 /// No token is longer.
-const MAX_FILE: u64 = 1024 * 1024;
+const MAX_FILE: usize = 1024 * 1024;
 /// A pipe that nobody writes to must not hold the caller for ever.
 const FILE_TIMEOUT: Duration = Duration::from_secs(5);
 
-async fn read_file(path: &Path) -> io::Result<String> {
+async fn read_file(path: &Path) -> io::Result<Zeroizing<String>> {
     let read = async {
-        let mut text = String::new();
-        tokio::fs::File::open(path).await?.take(MAX_FILE + 1).read_to_string(&mut text).await?;
-        if text.len() as u64 > MAX_FILE {
+        let bytes = SecretBytes::read_from_async(tokio::fs::File::open(path).await?, MAX_FILE + 1).await?;
+        if bytes.len() > MAX_FILE {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
         }
-        Ok(text)
+        let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))?;
+        Ok(Zeroizing::new(text.to_owned()))
     };
     tokio::time::timeout(FILE_TIMEOUT, read)
         .await
@@ -57,7 +57,7 @@ async fn header_name(inner: &Inner) -> String {
 /// Kind `Config`: unreadable, empty, or nothing that a header can carry.
 pub(super) async fn read(inner: &Arc<Inner>, token: &StaticToken) -> Result<Token> {
     let text = match token {
-        StaticToken::Value(token) => token.expose().to_owned(), // EXPOSE: served as it is.
+        StaticToken::Value(token) => Zeroizing::new(token.expose().to_owned()), // EXPOSE: served as it is.
         StaticToken::File(path) => read_file(path).await.map_err(|cause| {
             Error::config(
                 "token_unreadable",

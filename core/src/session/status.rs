@@ -1,5 +1,7 @@
 //! What `status`, `list` and `whoami` tell.
 
+use zeroize::Zeroizing;
+
 use super::{Session, engine, keeping, trouble};
 use crate::clock::Timestamp;
 use crate::discovery::{Discovery, Generation, UserInfo};
@@ -138,7 +140,7 @@ impl Session {
     pub(crate) async fn whoami_with(&self, token: &super::Token) -> Result<UserInfo> {
         let inner = &self.inner;
         let discovery = inner.discoverer.discover(&inner.target).await?;
-        inner.discoverer.user_info(&inner.target, &discovery, token.header_name(), &token.header_value()).await
+        inner.discoverer.user_info(&inner.target, &discovery, token.header_name(), &Zeroizing::new(token.header_value())).await
     }
 
     /// Forgets a token that the server has rejected, and asks once more with a new one.

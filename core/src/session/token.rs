@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::protocol::secret::AccessToken;
+use crate::protocol::secret::{AccessToken, SecretBytes};
 
 /// An access token ready for a call. Cloning shares it: no copy of the secret is made.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,6 +39,12 @@ impl Token {
     /// The header's value: `Bearer` and the token.
     pub fn header_value(&self) -> String {
         format!("Bearer {}", self.expose()) // EXPOSE: the header is what the token is for.
+    }
+    /// As [`Token::header_value`], for a request of our own.
+    pub(crate) fn header(&self) -> SecretBytes {
+        let mut value = SecretBytes::from("Bearer ");
+        value.extend(self.expose().as_bytes()); // EXPOSE: the header is what the token is for.
+        value
     }
     /// Counts this session's tokens.
     pub fn generation(&self) -> u64 {

@@ -6,13 +6,14 @@
 use std::io;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{Session, Source, engine, identity, keeping};
 use crate::config::endpoint::Endpoint;
 use crate::config::{Config, Setting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::json;
+use crate::protocol::secret::{SecretBytes, SecretObject};
 use crate::store::{LockKind, Record, store_error};
 
 /// `format` of the document.
@@ -70,15 +71,22 @@ impl Document {
     }
 
     /// The document: one line of JSON with a line feed. It holds the tokens.
-    fn to_json(&self) -> Result<Vec<u8>> {
-        let Self { endpoint, issuer, profile, account, record } = self;
-        let document = json!({
-            "format": FORMAT, "version": VERSION, "endpoint": endpoint, "issuer": issuer, "profile": profile,
-            "account": account, "session": record,
-        });
-        let mut bytes = serde_json::to_vec(&document)
+    fn to_json(&self) -> Result<SecretBytes> {
+        #[derive(serde::Serialize)]
+        struct Written<'a> {
+            format: &'static str,
+            version: u64,
+            endpoint: &'a Option<String>,
+            issuer: &'a Option<String>,
+            profile: &'a Option<String>,
+            account: &'a Option<String>,
+            session: &'a Record,
+        }
+        let Self { endpoint, issuer, profile, account, record: session } = self;
+        let document = Written { format: FORMAT, version: VERSION, endpoint, issuer, profile, account, session };
+        let mut bytes = SecretBytes::json(&document)
             .map_err(|cause| Error::internal("the session cannot be written as JSON").with_source(cause))?;
-        bytes.push(b'\n');
+        bytes.extend(b"\n");
         Ok(bytes)
     }
 
@@ -88,7 +96,7 @@ impl Document {
     /// `session_document_invalid` (kind `Config`) for what is no such document; kind `Store`, code `store_newer`, for one
     /// of a newer version.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut members = json::parse_object(bytes).map_err(|problem| invalid(&problem.to_string()))?;
+        let mut members = SecretObject::from(json::parse_object(bytes).map_err(|problem| invalid(&problem.to_string()))?);
         if members.get("format").and_then(Value::as_str) != Some(FORMAT) {
             let failed = members.contains_key("error");
             return Err(invalid(if failed { "it is the error of a failed export" } else { "it has another format" }));
@@ -104,10 +112,10 @@ impl Document {
             }
             _ => return Err(invalid("it has no usable version")),
         }
-        let Some(session @ Value::Object(_)) = members.remove("session") else {
+        let Some(session @ Value::Object(_)) = members.get("session") else {
             return Err(invalid("it holds no session"));
         };
-        let record = serde_json::to_vec(&session).map_err(|_| invalid("it holds no session"))?;
+        let record = SecretBytes::json(session).map_err(|_| invalid("it holds no session"))?;
         let record = Record::from_json(&record, "on standard input").map_err(|error| match error.code() {
             "store_corrupt" => invalid("its session is incomplete or damaged"),
             _ => error,
@@ -123,8 +131,8 @@ impl Document {
     }
 }
 
-fn take_text(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>> {
-    match members.remove(name) {
+fn take_text(members: &mut SecretObject, name: &str) -> Result<Option<String>> {
+    match members.take(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(&format!("its member {name} is no text"))),

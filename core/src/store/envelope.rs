@@ -65,7 +65,7 @@ impl Envelope {
     pub(super) fn seal(key: &SealingKey, session: &SessionKey, record: &Record) -> Result<Vec<u8>> {
         let failed = || Error::internal("a record cannot be sealed");
         // Room for the tag: growing would leave a plain copy behind.
-        let plain = Zeroizing::new(record.to_json()?);
+        let plain = record.to_json()?;
         let mut sealed = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&plain);
         let nonce = key

@@ -134,7 +134,7 @@ mod tests {
         fs::write(store.records.path(&key), newer.to_json().unwrap()).unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_newer");
         assert_eq!(store.save(&key, &sample()).unwrap_err().code(), "store_newer");
-        assert_eq!(fs::read(store.records.path(&key)).unwrap(), newer.to_json().unwrap());
+        assert_eq!(fs::read(store.records.path(&key)).unwrap(), *newer.to_json().unwrap());
         fs::write(store.records.path(&key), b"{half").unwrap();
         assert_eq!(store.load(&key).unwrap_err().code(), "store_corrupt");
         store.save(&key, &sample()).unwrap();

@@ -15,7 +15,6 @@ use super::records::RecordFolder;
 use super::{LockGuard, LockKind, Record, SessionKey, StoreDescription, TokenStore, readable};
 use crate::config::StoreKind;
 use crate::error::Result;
-use zeroize::Zeroizing;
 
 /// Names the item in errors.
 const PLACE: &str = "in the keyring";
@@ -63,7 +62,7 @@ impl TokenStore for KeyringStore {
             _ => {}
         }
         let label = format!("flyte-auth: session with {}", record.endpoint);
-        self.keyring.write(SERVICE, key.as_str(), &label, &Zeroizing::new(record.to_json()?))?;
+        self.keyring.write(SERVICE, key.as_str(), &label, &record.to_json()?)?;
         // After the item: a list that lacks a session is better than one that names what is not there.
         match &self.index {
             Some(index) => index.write(key, b"", Durability::Crash),

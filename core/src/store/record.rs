@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::discovery::Generation;
 use crate::error::Result;
 use crate::protocol::client::ClientAuthMethod;
-use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::protocol::secret::{AccessToken, RefreshToken, SecretBytes};
 use crate::session::adopt::ForeignLogin;
 
 /// The version this code writes. A record with a higher one is left untouched.
@@ -110,10 +110,12 @@ impl Record {
     ///
     /// # Errors
     /// Never in practice; kind `Store` if serialisation fails.
-    pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|cause| {
+    pub fn to_json(&self) -> Result<SecretBytes> {
+        let mut bytes = SecretBytes::new();
+        serde_json::to_writer_pretty(&mut bytes, self).map_err(|cause| {
             store_error("store_write", format!("the record cannot be written: {cause}"), "Report it as a bug")
-        })
+        })?;
+        Ok(bytes)
     }
 
     /// Reads a record; `place` names it in errors.

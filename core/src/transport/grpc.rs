@@ -136,7 +136,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", media_type.parse().unwrap());
         let trailers = trailers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Reply { status: http::StatusCode::from_u16(status).unwrap(), headers, body: body.to_vec(), trailers }
+        Reply { status: http::StatusCode::from_u16(status).unwrap(), headers, body: body.to_vec().into(), trailers }
     }
 
     fn read_metadata(reply: Reply) -> Result<OAuth2Metadata, GrpcFailure> {

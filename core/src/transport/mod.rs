@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::protocol::secret::SecretBytes;
 
 /// Request and reply bodies beyond this are refused (1 MiB).
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -61,12 +62,12 @@ impl Purpose {
 }
 
 /// One request. The URL must be absolute, `http` or `https`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Call {
     /// What it is for.
     pub purpose: Purpose,
     /// The request; bodies are whole.
-    pub request: http::Request<Vec<u8>>,
+    pub request: http::Request<SecretBytes>,
     /// From the first byte sent to the last byte read.
     pub timeout: Duration,
     /// Speak HTTP/2 without negotiation on a plaintext connection (gRPC); with TLS, ALPN decides and this means
@@ -76,13 +77,28 @@ pub struct Call {
 
 impl Call {
     /// A call with the default timeout, HTTP version negotiated.
-    pub fn new(purpose: Purpose, request: http::Request<Vec<u8>>) -> Self {
-        Self { purpose, request, timeout: DEFAULT_TIMEOUT, http2_only: false }
+    pub fn new(purpose: Purpose, request: http::Request<impl Into<SecretBytes>>) -> Self {
+        Self { purpose, request: request.map(Into::into), timeout: DEFAULT_TIMEOUT, http2_only: false }
     }
 
     /// Where it goes, without query or user info: fit for an error or a log.
     pub fn place(&self) -> String {
         place(self.request.uri())
+    }
+}
+
+impl fmt::Debug for Call {
+    // Query, headers and body may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("purpose", &self.purpose)
+            .field("method", self.request.method())
+            .field("place", &self.place())
+            .field("headers", &self.request.headers().keys().map(http::HeaderName::as_str).collect::<Vec<_>>())
+            .field("body", self.request.body())
+            .field("timeout", &self.timeout)
+            .field("http2_only", &self.http2_only)
+            .finish()
     }
 }
 
@@ -100,7 +116,7 @@ pub struct Reply {
     /// Headers.
     pub headers: http::HeaderMap,
     /// Body, at most [`MAX_BODY`] bytes.
-    pub body: Vec<u8>,
+    pub body: SecretBytes,
     /// HTTP trailers (gRPC puts its status there).
     pub trailers: http::HeaderMap,
 }

@@ -18,6 +18,7 @@ use super::failure::{Attempt, classify, proxy_login};
 use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Purpose, Reply};
 use crate::config::{NetworkConfig, ProxyUrl, Setting};
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::secret::SecretBytes;
 
 /// TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,11 +126,11 @@ impl ReqwestTransport {
         let place = call.place();
         let tls = call.request.uri().scheme_str() == Some("https");
         let purpose = call.purpose;
-        let response =
-            self.open(purpose, call.request.map(reqwest::Body::from), Some(call.timeout), call.http2_only).await?;
+        let request = call.request.map(|body| reqwest::Body::from(body.into_shared()));
+        let response = self.open(purpose, request, Some(call.timeout), call.http2_only).await?;
         let broken = Attempt { purpose, place: &place, tls, prior_knowledge: false, proxy: None, answered: true };
         let (parts, mut body) = response.into_parts();
-        let mut bytes = Vec::new();
+        let mut bytes = SecretBytes::new();
         let mut trailers = http::HeaderMap::new();
         while let Some(frame) = body.frame().await {
             match frame.map_err(|cause| classify(cause, &broken))?.into_data() {
@@ -143,7 +144,7 @@ impl ReqwestTransport {
                     .with_next("This is no auth endpoint: check the address");
                     return Err(Failure { kind: FailureKind::TooLarge, error });
                 }
-                Ok(data) => bytes.extend_from_slice(&data),
+                Ok(data) => bytes.extend(&data),
                 Err(other) => {
                     if let Ok(found) = other.into_trailers() {
                         trailers = found;

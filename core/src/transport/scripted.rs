@@ -65,7 +65,7 @@ pub(crate) fn reply(status: u16, media_type: &str, body: &str) -> Result<Reply, 
     Ok(Reply {
         status: http::StatusCode::from_u16(status).unwrap(),
         headers,
-        body: body.as_bytes().to_vec(),
+        body: body.into(),
         trailers: http::HeaderMap::new(),
     })
 }

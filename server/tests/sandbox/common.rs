@@ -234,7 +234,7 @@ impl flyte_auth::transport::HttpTransport for TestTransport {
             })?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes().await.unwrap().to_vec();
-            Ok(flyte_auth::transport::Reply { status, headers, body, trailers: Default::default() })
+            Ok(flyte_auth::transport::Reply { status, headers, body: body.into(), trailers: Default::default() })
         })
     }
 }

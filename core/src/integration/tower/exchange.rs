@@ -120,9 +120,10 @@ fn with_token<B>(mut parts: Parts, body: B, token: &Token) -> AuthResult<Request
     };
     let name = HeaderName::from_bytes(token.header_name().as_bytes())
         .map_err(|_| unfit(&format!("has a name that HTTP does not allow: {:?}", token.header_name())))?;
-    let mut value = HeaderValue::try_from(token.header_value())
-        .map_err(|_| unfit("cannot carry the token: it has characters that HTTP does not allow"))?;
-    value.set_sensitive(true);
+    let value = token
+        .header()
+        .into_header()
+        .ok_or_else(|| unfit("cannot carry the token: it has characters that HTTP does not allow"))?;
     parts.headers.insert(name, value);
     Ok(Request::from_parts(parts, body))
 }

@@ -8,7 +8,7 @@ fn reply(status: u16, media_type: &str, body: &str) -> Reply {
     Reply {
         status: http::StatusCode::from_u16(status).unwrap(),
         headers,
-        body: body.as_bytes().to_vec(),
+        body: body.into(),
         trailers: http::HeaderMap::new(),
     }
 }

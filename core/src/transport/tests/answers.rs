@@ -14,7 +14,7 @@ async fn one_connection_for_several_calls_and_no_roots_for_plaintext() {
     let peer = Peer::http(Versions::Both, hello).await;
     let transport = plain();
     for _ in 0..3 {
-        assert_eq!(transport.send(get(&peer.url("http"))).await.unwrap().body, b"hello");
+        assert_eq!(transport.send(get(&peer.url("http"))).await.unwrap().body[..], b"hello"[..]);
     }
     assert_eq!(peer.connections.load(Ordering::SeqCst), 1);
     assert!(!transport.has_tls_client(), "the platform's roots were loaded for a plaintext call");
@@ -28,7 +28,7 @@ async fn what_is_sent() {
         text(200, &lines.join("\n"))
     }
     let peer = Peer::http(Versions::Both, echo).await;
-    let sent = String::from_utf8(plain().send(get(&peer.url("http"))).await.unwrap().body).unwrap();
+    let sent = String::from_utf8(plain().send(get(&peer.url("http"))).await.unwrap().body.to_vec()).unwrap();
     assert!(sent.contains(concat!("user-agent: flyte-auth/", env!("CARGO_PKG_VERSION"))), "{sent}");
     assert!(!sent.contains("accept-encoding") && !sent.contains("authorization"), "{sent}");
 }

@@ -71,14 +71,14 @@ async fn every_purpose_passes_the_proxy() {
     let url = format!("https://flyte.test:{}/", peer.address.port());
     for (number, purpose) in PURPOSES.into_iter().enumerate() {
         let transport = transport(&network(proxy.url("user:p%40ss"), ca.path()));
-        assert_eq!(transport.send(Call { purpose, ..get(&url) }).await.unwrap().body, b"hello");
+        assert_eq!(transport.send(Call { purpose, ..get(&url) }).await.unwrap().body[..], b"hello"[..]);
         assert_eq!(proxy.passed(), number + 1, "{purpose:?}");
         // gRPC too, on the same tunnel or another.
         assert!(transport.send(Call { purpose, http2_only: true, ..get(&url) }).await.is_ok());
         assert_eq!(proxy.passed(), number + 1, "{purpose:?}");
     }
     let plaintext = transport(&network(proxy.url("user:p%40ss"), ca.path()));
-    assert_eq!(plaintext.send(get("http://flyte.test/")).await.unwrap().body, b"via proxy");
+    assert_eq!(plaintext.send(get("http://flyte.test/")).await.unwrap().body[..], b"via proxy"[..]);
 }
 
 #[tokio::test]
