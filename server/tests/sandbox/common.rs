@@ -226,7 +226,7 @@ impl flyte_auth::transport::HttpTransport for TestTransport {
     ) -> futures_util::future::BoxFuture<'_, Result<flyte_auth::transport::Reply, flyte_auth::transport::Failure>> {
         Box::pin(async move {
             let (head, body) = call.request.into_parts();
-            let request = self.0.request(head.method, head.uri.to_string()).headers(head.headers).body(body);
+            let request = self.0.request(head.method, head.uri.to_string()).headers(head.headers).body(body.to_vec());
             let response = request.send().await.map_err(|error| flyte_auth::transport::Failure {
                 kind: flyte_auth::transport::FailureKind::Connect,
                 error: flyte_auth::Error::new(flyte_auth::ErrorKind::Network, "connect", "no answer")
