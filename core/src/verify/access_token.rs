@@ -1,10 +1,12 @@
 //! JWT access tokens: RFC 9068, and what issuers write who do not follow it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::claims::{Claims, Times, wrong};
+use super::jwk::Key;
 use super::jwks::KeySet;
 use super::jws::{Header, Jws};
 use super::refusal::{Refusal, RefusalKind};
@@ -90,21 +92,70 @@ impl VerifiedToken {
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
+    /// Every claim, without a copy.
+    pub fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
 }
 
-/// What the token must say; see [`super::Verifier`].
+/// What a token must say.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
-    pub(super) issuer: &'a str,
+pub struct Expectations<'a> {
+    /// `iss`, exactly.
+    pub issuer: &'a str,
     /// One of them must be in `aud`; empty: any audience is taken.
-    pub(super) audience: &'a [String],
-    pub(super) profile: Profile,
+    pub audience: &'a [String],
+    /// How much the token must say.
+    pub profile: Profile,
+    /// How wrong the two clocks may be.
+    pub clock_skew: Duration,
+}
+
+/// Verifies a JWT access token: signature, type, claims and times. Remembers nothing and fetches nothing: a service uses
+/// [`super::Verifier`].
+///
+/// # Errors
+/// Which check failed.
+pub fn verify(
+    token: &AccessToken,
+    expected: &Expectations<'_>,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<VerifiedToken, Refusal> {
+    let jws = Jws::cut(token.expose())?; // EXPOSE: verified here.
+    verify_cut(&jws, &jws.header()?, expected, keys, now).map(|(token, _)| token)
+}
+
+/// The token, and the key that signed it.
+pub(super) fn verify_cut<'a>(
+    jws: &Jws<'_>,
+    header: &Header,
+    expected: &Expectations<'_>,
+    keys: &'a KeySet,
+    now: Timestamp,
+) -> Result<(VerifiedToken, &'a Key), Refusal> {
+    let key = keys.verify_cut(jws, header)?;
+    let token = read(header, jws.claims()?, expected)?;
+    if let Some(times) = token.times {
+        times.check(now, expected.clock_skew)?;
+    }
+    Ok((token, key))
+}
+
+/// RFC 9449, RFC 8705: a token bound to a key is worth nothing without a proof, which is not checked here.
+pub(super) fn check_unbound(claims: Claims<'_>) -> Result<(), Refusal> {
+    if claims.has("cnf") {
+        let why = "it is bound to a key (cnf) and cannot be used as a bearer token";
+        return Err(Refusal::new(RefusalKind::Type, why));
+    }
+    Ok(())
 }
 
 /// Reads the claims of a token whose signature is good. The times are read, not compared with a clock.
-pub(super) fn read(header: &Header, claims: Map<String, Value>, rules: Rules<'_>) -> Result<VerifiedToken, Refusal> {
+fn read(header: &Header, claims: Map<String, Value>, rules: &Expectations<'_>) -> Result<VerifiedToken, Refusal> {
     let view = Claims(&claims);
     check_type(header, view, rules.profile)?;
+    check_unbound(view)?;
     view.check_issuer(rules.issuer)?;
     let audience = view.audience()?;
     if !names_one(&audience, rules.audience) {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::access_token::{Rules, VerifiedToken, names_one};
+use super::access_token::{Expectations, VerifiedToken, check_unbound, names_one};
 use super::claims::{Claims, Times, wrong};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
@@ -124,9 +124,8 @@ pub(super) fn is_opaque(token: &str) -> bool {
 /// Reads the reply (section 2.2). What it leaves out is absent; what it has must fit.
 pub(super) fn read(
     reply: Map<String, Value>,
-    rules: Rules<'_>,
+    rules: &Expectations<'_>,
     now: Timestamp,
-    skew: std::time::Duration,
 ) -> Result<VerifiedToken, Refusal> {
     let claims = Claims(&reply);
     match reply.get("active") {
@@ -150,14 +149,12 @@ pub(super) fn read(
             "the authorization server does not say that it is an access token",
         ));
     }
-    if claims.has("cnf") {
-        return Err(bound());
-    }
+    check_unbound(claims)?;
     let times = match claims.time("exp")? {
         None => None,
         Some(expires_at) => {
             let times = Times { expires_at, not_before: claims.time("nbf")?, issued_at: claims.time("iat")? };
-            times.check(now, skew)?;
+            times.check(now, rules.clock_skew)?;
             Some(times)
         }
     };
@@ -171,11 +168,6 @@ pub(super) fn read(
         times,
         claims: reply,
     })
-}
-
-/// RFC 9449, RFC 8705: a token bound to a key is worth nothing without a proof, which is not checked here.
-pub(super) const fn bound() -> Refusal {
-    Refusal::new(RefusalKind::Type, "it is bound to a key (cnf) and cannot be used as a bearer token")
 }
 
 /// `token_type` (RFC 7662), `token_use` (Hydra), `typ` (Keycloak). An error where one of them says otherwise.

@@ -10,9 +10,8 @@ use std::time::Duration;
 pub use builder::VerifierBuilder;
 use keys::{Keys, Material};
 
-use super::access_token::{self, Profile, Rules, VerifiedToken};
+use super::access_token::{self, Expectations, Profile, VerifiedToken};
 use super::algorithm::Algorithm;
-use super::claims::Claims;
 use super::id_token;
 use super::introspection::{self, Introspection};
 use super::jws::{self, Header, Jws};
@@ -152,7 +151,7 @@ impl Verifier {
         let (endpoint, issuer) = inner.keys.introspection_endpoint(inner, introspection, now).await?;
         let reply = introspection.ask(&*inner.transport, &endpoint, token).await?;
         let now = inner.clock.now();
-        let read = introspection::read(reply, inner.rules(&issuer), now, inner.skew);
+        let read = introspection::read(reply, &inner.expected(&issuer), now);
         let found = read.and_then(|found| inner.with_scopes(found)).map_err(|refusal| inner.denied(refusal))?;
         let found = Arc::new(found);
         let believed = now.plus(INTROSPECTION_LIFETIME);
@@ -217,8 +216,8 @@ impl Verifier {
 }
 
 impl Inner {
-    fn rules<'a>(&'a self, issuer: &'a str) -> Rules<'a> {
-        Rules { issuer, audience: &self.audience, profile: self.profile }
+    fn expected<'a>(&'a self, issuer: &'a str) -> Expectations<'a> {
+        Expectations { issuer, audience: &self.audience, profile: self.profile, clock_skew: self.skew }
     }
 
     /// The header, if its algorithm is one of those that were chosen.
@@ -251,22 +250,19 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Arc<VerifiedToken>, Refusal> {
         let jws = Jws::cut(token)?;
-        let key = material.value.keys.verify_cut(&jws, header)?;
-        let found = access_token::read(header, jws.claims()?, self.rules(&material.value.issuer))?;
-        if Claims(found.claims()).has("cnf") {
-            return Err(introspection::bound());
-        }
-        let times = found.times.ok_or(super::claims::wrong("it never expires (exp)"))?;
-        times.check(now, self.skew)?;
+        let current = &material.value;
+        let (found, key) = access_token::verify_cut(&jws, header, &self.expected(&current.issuer), &current.keys, now)?;
         let found = Arc::new(self.with_scopes(found)?);
-        let not_before = times.not_before.into_iter().chain(times.issued_at).max();
-        let entry = Entry {
-            token: Arc::clone(&found),
-            until: times.expires_at.plus(self.skew),
-            from: not_before.map_or(Timestamp::from_millis(0), |at| at.minus(self.skew)),
-            key: Some((*key.thumbprint(), material.number)),
-        };
-        self.memory.keep(hash, entry);
+        if let Some(times) = found.times {
+            let not_before = times.not_before.into_iter().chain(times.issued_at).max();
+            let entry = Entry {
+                token: Arc::clone(&found),
+                until: times.expires_at.plus(self.skew),
+                from: not_before.map_or(Timestamp::from_millis(0), |at| at.minus(self.skew)),
+                key: Some((*key.thumbprint(), material.number)),
+            };
+            self.memory.keep(hash, entry);
+        }
         Ok(found)
     }
 

@@ -10,9 +10,14 @@ const ENDPOINT: &str = "https://idp.example/introspect";
 
 fn read_with(reply: Value, audience: &[&str]) -> Result<VerifiedToken, &'static str> {
     let audience: Vec<String> = audience.iter().map(ToString::to_string).collect();
-    let rules = Rules { issuer: "https://idp.example", audience: &audience, profile: super::super::Profile::Jwt };
+    let rules = Expectations {
+        issuer: "https://idp.example",
+        audience: &audience,
+        profile: super::super::Profile::Jwt,
+        clock_skew: Duration::from_secs(60),
+    };
     let reply = reply.as_object().unwrap().clone();
-    read(reply, rules, NOW, Duration::from_secs(60)).map_err(Refusal::code)
+    read(reply, &rules, NOW).map_err(Refusal::code)
 }
 
 fn active() -> Value {
