@@ -5,6 +5,7 @@ use std::path::Path;
 use super::endpoint::Endpoint;
 use super::{AuthType, Config, Origin, Setting, circle, file};
 use crate::error::{Error, Result};
+use crate::firewall::Plaintext;
 
 impl Config {
     /// The endpoint.
@@ -30,6 +31,21 @@ impl Config {
             Origin::File { path, .. } | Origin::Argv(path) if *path == file.path => Some(&file.path),
             _ => None,
         }
+    }
+
+    /// Whether the user said that calls may go without TLS beyond this machine. What an untrusted file says is no word of
+    /// the user's, not even when they log in from it.
+    pub fn plaintext(&self) -> Plaintext {
+        if self.insecure.value && !self.is_untrusted(&self.insecure.origin) {
+            Plaintext::ByUser
+        } else {
+            Plaintext::LoopbackOnly
+        }
+    }
+
+    fn is_untrusted(&self, origin: &Origin) -> bool {
+        let of_file = matches!(origin, Origin::File { .. } | Origin::Argv(_));
+        of_file && self.file.as_ref().is_some_and(|file| !file.trusted)
     }
 
     /// For `token` and `header`, whose output goes to a server that the caller chose: an endpoint that nobody pinned

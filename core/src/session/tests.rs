@@ -83,6 +83,7 @@ impl Scene {
             flyte_generation: None,
             origin: TokenOrigin::AuthorizationCode,
             issuer: Some(ISSUER.to_owned()),
+            token_endpoint_origin: Some(ISSUER.to_owned()),
             client_id: Some("flytectl".to_owned()),
             client_auth_method: None,
             scopes: vec!["all".to_owned()],

@@ -189,6 +189,8 @@ fn candidate(
     record.subject.clone_from(&claims.subject);
     record.email = claims.email.clone().or_else(|| claims.preferred_username.clone());
     record.adopted_from = Some(login.clone());
+    // They were granted to another program, whoever the metadata names by now.
+    record.token_endpoint_origin = before.and_then(|record| record.token_endpoint_origin.clone());
     Ok(Candidate { record, claims })
 }
 
