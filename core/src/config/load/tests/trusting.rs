@@ -145,7 +145,7 @@ fn ways_to_trust() {
     trusted(&place.env(TRUST_VARIABLE, &path.display().to_string()));
     // After a login, until it changes.
     let place = Place::new().cwd(&file);
-    record_trust(&place.path("work/.flyte/config.yaml"), &place.path("state")).unwrap();
+    record_trust(&place.ok().file.unwrap(), &place.path("state")).unwrap();
     trusted(&place);
     untrusted(&place.cwd(&file.replace("print-token", "print-other")));
     // The git root is other people's too.
