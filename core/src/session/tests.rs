@@ -328,6 +328,42 @@ async fn another_issuer_is_not_handed_the_refresh_token() {
 }
 
 #[tokio::test]
+async fn a_token_endpoint_that_moved_is_not_handed_the_credentials() {
+    let moved = || metadata_at("https://evil.example");
+    let scene = scene(person(), vec![moved()]).signed_in();
+    scene.past_the_end();
+    let error = scene.token().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::LoginRequired, "token_endpoint_changed"));
+    assert!(error.to_string().contains("https://evil.example") && error.to_string().contains("flyte-auth login"));
+    assert_eq!(scene.transport.sent().len(), 1);
+    // Nor by metadata that is fetched anew because the old address fails.
+    let scene = self::scene(person(), vec![metadata(), ("/token", reply(404, "text/plain", "")), moved()]).signed_in();
+    scene.past_the_end();
+    scene.token().await.unwrap_err();
+    assert_eq!(scene.transport.sent().len(), 3);
+    // Nor a machine's secret, once it has been used.
+    let scene = self::scene(machine(), vec![metadata(), token("a1", "")]);
+    scene.token().await.unwrap();
+    let record = Record { token_endpoint_origin: Some("https://old.example".into()), ..scene.record() };
+    scene.store.save(scene.session.key(), &record).unwrap();
+    scene.past_the_end();
+    let error = scene.token().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Config, "token_endpoint_changed"));
+    assert!(error.to_string().contains("flyte-auth logout"), "{error}");
+    assert_eq!(scene.transport.sent().len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_of_an_older_version_is_bound_by_its_first_refresh() {
+    let scene = scene(person(), vec![metadata(), token("a2", "")]).signed_in();
+    let record = Record { token_endpoint_origin: None, ..scene.record() };
+    scene.store.save(scene.session.key(), &record).unwrap();
+    scene.past_the_end();
+    assert_eq!(scene.token().await.unwrap(), "a2");
+    assert_eq!(scene.record().token_endpoint_origin.as_deref(), Some(ISSUER));
+}
+
+#[tokio::test]
 async fn nobody_signed_in() {
     let scene = scene(person(), vec![metadata()]);
     let error = scene.token().await.unwrap_err();
