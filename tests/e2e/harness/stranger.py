@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 from harness.cli import Cli
 from harness.fault_proxy import Connection, Fault, FaultProxy, Reply, says
@@ -30,14 +31,15 @@ class Stranger(FaultProxy):
 
 
 def rewrites(*changes: tuple[str, str]) -> Fault:
-    """The server's own answer with other words in it."""
+    """The server's own answer with other words in it, and in the parameters of its redirects."""
 
     def fault(connection: Connection):
         reply = connection.forward()
-        body = reply.body
+        body, headers = reply.body, dict(reply.headers)
         for old, new in changes:
             body = body.replace(old.encode(), new.encode())
-        connection.client.sendall(Reply(reply.status, reply.headers, body).encoded())
+            headers = {name: value.replace(quote(old, ""), quote(new, "")) for name, value in headers.items()}
+        connection.client.sendall(Reply(reply.status, headers, body).encoded())
 
     return fault
 
