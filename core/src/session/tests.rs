@@ -353,6 +353,17 @@ async fn a_token_endpoint_that_moved_is_not_handed_the_credentials() {
     assert_eq!(scene.transport.sent().len(), 2);
 }
 
+#[test]
+fn no_session_without_tls_beyond_this_machine_but_by_the_users_word() {
+    let build = |endpoint: &str, insecure| {
+        let endpoint = crate::config::endpoint::Endpoint::parse(endpoint, false, "test").unwrap();
+        let config = Config { endpoint: Some(setting(endpoint)), insecure: setting(insecure), ..person() };
+        Session::builder(config).build().map(|_| ()).map_err(|error| error.code().to_owned())
+    };
+    assert_eq!(build("http://flyte.example", false), Err("plaintext_refused".to_owned()));
+    assert_eq!((build("http://flyte.example", true), build("http://localhost:80", false)), (Ok(()), Ok(())));
+}
+
 #[tokio::test]
 async fn a_session_of_an_older_version_is_bound_by_its_first_refresh() {
     let scene = scene(person(), vec![metadata(), token("a2", "")]).signed_in();
