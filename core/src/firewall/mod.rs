@@ -2,7 +2,7 @@
 //!
 //! | what leaves | it is bound to | and goes to |
 //! |---|---|---|
-//! | access token | the Flyte endpoint of its session | that host and port ([`calls`]), its user info |
+//! | access token | the Flyte endpoint of its session | that host and port, its user info there |
 //! | refresh token | issuer, and origin of the token endpoint that granted it | that origin |
 //! | client secret | the same, once it was used; before that the user's endpoint or issuer | what these vouch for |
 //! | authorization code, code verifier, device code | the authorization server that handed the code out | see below |
