@@ -15,6 +15,13 @@ pub enum Plaintext {
     ByUser,
 }
 
+impl Plaintext {
+    /// By the word of whoever sets up a program.
+    pub(crate) fn accepted(accepted: bool) -> Self {
+        if accepted { Self::ByUser } else { Self::LoopbackOnly }
+    }
+}
+
 /// Scheme, host and port (RFC 6454), for example `https://idp.example`: how far one party's word reaches. The default
 /// port is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
