@@ -33,6 +33,10 @@ pub(super) fn new_record(
         flyte_generation: server.and_then(|server| server.generation),
         origin,
         issuer: server.and_then(|server| server.metadata.issuer.clone()),
+        // Neither a command's token nor another client's login was granted by a server that we asked.
+        token_endpoint_origin: server
+            .filter(|_| !matches!(origin, TokenOrigin::ExternalCommand))
+            .and_then(|server| inner.authorization_server(server).binding()),
         client_id: before
             .and_then(|record| record.client_id.clone())
             .or_else(|| server.and_then(|server| inner.client_id(server).ok())),

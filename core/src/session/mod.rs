@@ -24,6 +24,7 @@ use crate::config::{Config, Interactive, StoreKind};
 use crate::credential::Context;
 use crate::discovery::{Discoverer, Target};
 use crate::error::{Error, Result};
+use crate::firewall;
 use crate::store::os_keyring::Keyring;
 use crate::store::{Record, SessionKey, TokenStore};
 use crate::transport::HttpTransport;
@@ -200,6 +201,7 @@ impl SessionBuilder {
     /// Kind `Config`: no endpoint, or an auth type without what it needs, or unusable TLS settings.
     pub fn build(self) -> Result<Session> {
         let place = identity::place(&self.config)?;
+        firewall::ensure_transport(&self.config)?;
         let source = Source::select(&self.config)?;
         let key = identity::session_key(&self.config, &source)?;
         let transport = match self.transport {
@@ -222,7 +224,9 @@ impl SessionBuilder {
         let skew = dated.skew();
         let transport: Arc<dyn HttpTransport> = Arc::new(dated);
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
-        let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
+        let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache)
+            .plaintext(self.config.plaintext())
+            .seen_through(&self.config.network);
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {

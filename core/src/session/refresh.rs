@@ -15,6 +15,7 @@ use crate::credential::client_credentials::{self, ClientCredentials};
 use crate::credential::{TokenSet, exchange, external_command};
 use crate::discovery::{Discovery, ServerAuth};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::Credential;
 use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
@@ -258,12 +259,11 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
             Ok(new_record(inner, server, record, TokenOrigin::ExternalCommand, tokens))
         }
         (Source::ClientCredentials { client_id, secret }, Some(server)) => {
-            let remembered = record.and_then(|record| record.client_auth_method);
-            let mut outcome = grant_client(inner, server, client_id, secret, remembered).await;
+            let mut outcome = grant_client(inner, server, client_id, secret, record).await;
             if let Err(error) = &outcome
                 && let Some(current) = current_metadata(inner, server, error).await
             {
-                outcome = grant_client(inner, &current, client_id, secret, remembered).await;
+                outcome = grant_client(inner, &current, client_id, secret, record).await;
             }
             let (tokens, method) = outcome?;
             let mut made = new_record(inner, Some(server), record, TokenOrigin::ClientCredentials, tokens);
@@ -279,23 +279,19 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
     }
 }
 
+/// The session is over; a person must sign in.
+fn ended(inner: &Inner, code: &'static str, why: String) -> Error {
+    Error::new(ErrorKind::LoginRequired, code, why)
+        .with_endpoint(inner.place.clone())
+        .with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))
+}
+
 /// The refresh-token grant.
 pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
-    let ended = |code: &'static str, why: String| {
-        Error::new(ErrorKind::LoginRequired, code, why)
-            .with_endpoint(inner.place.clone())
-            .with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))
-    };
     let Some(refresh_token) = &record.refresh_token else {
         let why = format!("the session with {} has expired and there is no refresh token", inner.place);
-        return Err(ended("session_expired", why));
+        return Err(ended(inner, "session_expired", why));
     };
-    // The same name served by another authorization server must not be handed this token.
-    if let (Some(then), Some(now)) = (&record.issuer, &server.metadata.issuer)
-        && then != now
-    {
-        return Err(ended("issuer_changed", format!("{} has another authorization server now ({now})", inner.place)));
-    }
     // The tokens belong to the client that obtained them, whichever the endpoint names by now.
     let client_id = match &record.client_id {
         Some(id) => id.clone(),
@@ -316,7 +312,7 @@ pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Re
         Err(error) if other_client.is_some() && ["invalid_client", "unauthorized_client"].contains(&error.code()) => {
             let now = other_client.unwrap_or_default();
             let why = format!("{} has replaced its client `{client_id}` by `{now}`", inner.place);
-            Err(ended("client_changed", why))
+            Err(ended(inner, "client_changed", why))
         }
         Err(error) if error.kind() == ErrorKind::LoginRequired => {
             // Somebody who does not hold our lock may have used the token a moment ago: what they saved counts.
@@ -340,17 +336,24 @@ async fn grant_client(
     server: &ServerAuth,
     client_id: &str,
     secret: &Setting<SecretSource>,
-    remembered: Option<ClientAuthMethod>,
+    record: Option<&Record>,
 ) -> Result<(TokenSet, ClientAuthMethod)> {
+    let bound = record.map(Record::bound).unwrap_or_default();
+    let judged = inner.authorization_server(server).token_endpoint_for(Credential::ClientSecret, bound).await?;
+    let endpoint = judged.map_err(|changed| {
+        // Nobody signs in here: whoever knows that the move is right says so.
+        let next =
+            "If that is right, flyte-auth logout forgets the old server; admin.tokenUrl names the new one for good";
+        Error::new(ErrorKind::Config, changed.code, changed.message).with_endpoint(inner.place.clone()).with_next(next)
+    })?;
     let secret = inner.read_secret(secret).await?;
-    let endpoint = inner.token_endpoint(server)?;
     let asked = inner.asked(server, false);
     let grant = ClientCredentials {
         token_endpoint: &endpoint,
         client_id,
         secret: &secret,
         methods_supported: &server.metadata.token_endpoint_auth_methods_supported,
-        remembered,
+        remembered: record.and_then(|record| record.client_auth_method),
         parameters: asked.parameters(),
     };
     client_credentials::fetch(&inner.context, grant).await
@@ -363,8 +366,10 @@ async fn grant_refresh(
     client_id: &str,
     refresh_token: &RefreshToken,
 ) -> Result<TokenSet> {
+    let judged =
+        inner.authorization_server(server).token_endpoint_for(Credential::RefreshToken, record.bound()).await?;
+    let endpoint = judged.map_err(|changed| ended(inner, changed.code, changed.message))?;
     let client = inner.presented_client(client_id, server, record.client_auth_method).await?;
-    let endpoint = inner.token_endpoint(server)?;
     let asked = inner.asked(server, true);
     exchange(&inner.context, &endpoint, &client, Grant::RefreshToken(refresh_token), asked.parameters()).await
 }
