@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected_generation, serves};
+use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
 use super::keeping::{self, load, lock, new_record, save};
 use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
@@ -20,7 +20,7 @@ use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
 use crate::store::record::TokenOrigin;
 use crate::store::{LockKind, Record};
-use crate::testing::stop_point;
+use crate::testing::{Facts, stop_point, stop_point_with};
 
 /// How long to wait for another process's refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,8 +63,9 @@ pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Toke
     }
     keeping::save_what_could_not_be_saved(inner).await;
     note_rejections(inner).await;
-    let want = Want { newer_than: rejected_generation(inner).max(want.newer_than), ..want };
-    if let Some(record) = load(inner).await?
+    let record = load(inner).await?;
+    stop_point_with("look.after", Facts::Record(record.as_ref()));
+    if let Some(record) = record
         && is_fresh(inner, &record, want)
     {
         return Ok(Some(publish(inner, &record)));
@@ -111,7 +112,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
         };
         stop_point("lock.after");
         let record = load(inner).await?;
-        stop_point("reread.after");
+        stop_point_with("reread.after", Facts::Record(record.as_ref()));
         // A sibling may have refreshed while we waited,
         if let Some(record) = &record
             && is_fresh(inner, record, want)
@@ -149,7 +150,7 @@ async fn exchange_and_save(
     let _under_way = by_refresh_token.then(UnderWay::new);
     stop_point("exchange.before");
     let renewed = renew(inner, server, record.as_ref()).await;
-    stop_point("exchange.after");
+    stop_point_with("exchange.after", Facts::Answer(&renewed));
     match renewed {
         Ok(renewed) => {
             stop_point("save.before");
@@ -159,14 +160,14 @@ async fn exchange_and_save(
                 adopt::write_back(inner, &renewed).await;
             }
             stop_point("save.after");
-            let after_rejection = rejected_generation(inner).is_some();
+            let after_rejection = rejected(inner).is_some();
             let _ = keeping::blocking(inner, move |inner| {
                 inner.troubles.passed(after_rejection);
                 Ok(())
             })
             .await;
             let token = publish(inner, &renewed);
-            stop_point("publish.after");
+            stop_point_with("publish.after", Facts::Record(Some(&renewed)));
             Ok(token)
         }
         Err(error) => failed(inner, want, record, error).await,
@@ -208,7 +209,7 @@ async fn paused(inner: &Arc<Inner>) -> Option<(Duration, Error)> {
 /// Waits until the server may be asked; a token, if one serves meanwhile or came from a sibling.
 async fn wait_out_trouble(inner: &Arc<Inner>, want: Want, patience: &mut Duration) -> Result<Option<Token>> {
     let clock = &inner.context.clock;
-    if rejected_generation(inner).is_some() {
+    if rejected(inner).is_some() {
         let (now, skew) = (clock.now(), inner.skew.millis());
         let loops = keeping::blocking(inner, move |inner| Ok(inner.troubles.loops(&inner.place, skew, now))).await?;
         if let Some(error) = loops {
