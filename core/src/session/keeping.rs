@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::store::lock::timed_out;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::store::{LockGuard, LockKind, Record};
-use crate::testing::stop_point;
 
 /// Between two looks at a lock that is taken.
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -146,24 +145,11 @@ pub(super) async fn save_strictly(inner: &Arc<Inner>, record: &Record) -> Result
     blocking(inner, move |inner| inner.store.save(&inner.key, &record)).await
 }
 
-/// The refresh lock, with a stop point before it is let go.
-#[derive(Debug)]
-struct Held(#[expect(dead_code, reason = "held while it lives")] Box<dyn LockGuard>);
-
-impl LockGuard for Held {}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        stop_point("unlock.before");
-    }
-}
-
 /// Takes a lock, looking again every few milliseconds: a waiter can be cancelled, and nothing blocks a thread.
 pub(super) async fn lock(inner: &Arc<Inner>, kind: LockKind, timeout: Duration) -> Result<Box<dyn LockGuard>> {
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
         let holder = match blocking(inner, move |inner| inner.store.try_lock(&inner.key, kind)).await? {
-            Ok(guard) if kind == LockKind::Refresh => return Ok(Box::new(Held(guard))),
             Ok(guard) => return Ok(guard),
             Err(holder) => holder,
         };

@@ -19,7 +19,7 @@ use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
 use crate::store::record::TokenOrigin;
-use crate::store::{LockKind, Record};
+use crate::store::{LockGuard, LockKind, Record};
 use crate::testing::{Facts, stop_point, stop_point_with};
 
 /// How long to wait for another process's refresh.
@@ -79,6 +79,15 @@ pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Toke
     outcome
 }
 
+/// The lock of a refresh, with a stop point before it is let go.
+struct Held(#[expect(dead_code, reason = "held while it lives")] Box<dyn LockGuard>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        stop_point("unlock.before");
+    }
+}
+
 async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     let mut patience = LONGEST_WAIT;
     if let Some(token) = wait_out_trouble(inner, want, &mut patience).await? {
@@ -103,7 +112,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     loop {
         stop_point("lock.before");
         let held = match lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await {
-            Ok(held) => held,
+            Ok(held) => Held(held),
             // A holder that hangs, a file system without locks: a token that lives serves on.
             Err(error) => {
                 let record = load(inner).await?;

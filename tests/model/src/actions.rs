@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use crate::properties;
 use crate::settings::{Broken, Settings};
-use crate::state::{At, Excuse, Family, Memory, Record, Refresh, Reply, State, Stored, Wrong};
+use crate::state::{At, Excuse, Family, Memory, Record, Refresh, Reply, State, Stored, Window, Wrong};
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub enum Action {
     Timeout(usize),
     /// Killed.
     Crash(usize),
+    /// The refresh's task ends with its runtime; the process lives.
+    Drop(usize),
     /// A request whose process is gone arrives.
     Arrive(Refresh, Excuse),
     /// Every access token so far expires.
@@ -91,6 +93,9 @@ impl Settings {
             }
             if left.timeouts > 0 && matches!(process.at, At::Asking(None | Some(Reply::Granted { .. }))) {
                 possible.push(Action::Timeout(p));
+            }
+            if left.drops > 0 && !is_idle && Window::of(process.at).is_none() {
+                possible.push(Action::Drop(p));
             }
             if left.crashes > 0 && !(is_idle && process.unsaved.is_none()) {
                 possible.push(Action::Crash(p));
@@ -175,6 +180,10 @@ impl Settings {
                 state.left.crashes = state.left.crashes.checked_sub(1)?;
                 state.crash(self, p);
             }
+            Action::Drop(p) => {
+                state.left.drops = state.left.drops.checked_sub(1)?;
+                state.drop_flight(p);
+            }
             Action::Arrive(token, excuse) => {
                 if !state.orphans.remove(&(token, excuse)) {
                     return None;
@@ -235,6 +244,7 @@ fn progress(settings: &Settings, state: &State) -> i64 {
         (all.calls, left.calls),
         (all.forced, left.forced),
         (all.crashes, left.crashes),
+        (all.drops, left.drops),
         (all.timeouts, left.timeouts),
         (all.unavailable, left.unavailable),
         (all.expiries, left.expiries),

@@ -67,7 +67,7 @@ pub fn scenes(processes: usize) -> Vec<(&'static str, Settings)> {
     };
     vec![
         ("nothing goes wrong", base(Server::DetectsReuse, Budget { expiries: 2, forced: 1, ..quiet })),
-        ("killed at any step", base(Server::DetectsReuse, Budget { expiries: 1, crashes: 2, ..quiet })),
+        ("killed at any step", base(Server::DetectsReuse, Budget { expiries: 1, crashes: 2, drops: 1, ..quiet })),
         ("killed, the server only rotates", base(Server::Rotates, Budget { expiries: 1, crashes: 2, ..quiet })),
         ("killed, refresh tokens are kept", base(Server::Keeps, Budget { expiries: 1, crashes: 2, ..quiet })),
         ("killed, client credentials", base(Server::NeedsNone, Budget { expiries: 1, crashes: 2, ..quiet })),

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::actions::Action;
 use crate::properties;
 use crate::settings::{Broken, Budget, Settings};
-use crate::state::{At, Process, Record, Refresh, Reply, State, Stored};
+use crate::state::{At, Process, Record, Refresh, Reply, State, Stored, Window};
 use crate::trace::{Line, OTHER_STEPS, POINTS, Told, is_recorded};
 
 /// Histories that are followed at once; a trace that needs more is no trace of these suites.
@@ -55,7 +55,7 @@ pub fn judge(lines: &[Line]) -> Result<usize, String> {
             return Err(format!("line {}: the model does not know the point {}", index + 2, line.step));
         }
         // Notes beside the store decide nothing (core/src/store/note.rs).
-        if line.folder.as_ref().is_none_or(|folder| folder == "sessions") {
+        if line.is_of_store() {
             judge.hear(index, line).map_err(|why| format!("line {}: {} {why}", index + 2, line.step))?;
         }
     }
@@ -63,11 +63,37 @@ pub fn judge(lines: &[Line]) -> Result<usize, String> {
     Ok(lines.len())
 }
 
+/// How a process ended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// By a signal, at any place. A process that ends by itself may leave a refresh in the middle too, but not where that
+    /// could lose the session (core/src/session/refresh.rs, `under_way`).
+    killed: bool,
+    /// The index after its last point.
+    after: usize,
+}
+
+impl End {
+    fn of(pid: u32, rest: &[Line]) -> Option<Self> {
+        let how = rest.iter().find(|line| line.process == pid && ["killed", "exited"].contains(&&*line.step))?;
+        let after = rest.iter().rposition(|line| line.is_point_of(pid)).map_or(0, |index| index + 1);
+        Some(Self { killed: how.step == "killed", after })
+    }
+
+    /// Whether the process may have ended there, heard up to `index`.
+    fn may(&self, index: usize, at: At) -> bool {
+        index >= self.after && at != At::Idle && (self.killed || Window::of(at).is_none())
+    }
+}
+
 struct Judge {
     settings: Settings,
     pids: Vec<u32>,
-    /// Of each process: the index after its last point, if it was killed or ended in the middle.
-    last: Vec<Option<usize>>,
+    /// Of each process that ended: how.
+    ends: Vec<Option<End>>,
+    /// Indices of points at which a lock is let go because a refresh's task ends with its runtime: those of a refresh
+    /// that goes to its end are followed by another point of it.
+    drops: HashSet<usize>,
     server_records: bool,
     /// Generations of the trace start here in the model.
     offset: u64,
@@ -83,17 +109,12 @@ impl Judge {
                 pids.push(line.process);
             }
         }
-        let ends = |pid: u32| rest.iter().any(|line| line.process == pid && ["killed", "exited"].contains(&&*line.step));
-        let after_last = |pid: u32| {
-            let is_point = |line: &Line| line.process == pid && !OTHER_STEPS.contains(&line.step.as_str());
-            ends(pid).then(|| rest.iter().rposition(is_point).map_or(0, |index| index + 1))
-        };
         let all = u8::MAX;
         let settings = Settings {
             processes: pids.len(),
             server: server.into(),
             shared: false,
-            budget: Budget { calls: all, crashes: all, timeouts: all, unavailable: all, ..Budget::default() },
+            budget: Budget { calls: all, crashes: all, timeouts: all, unavailable: all, drops: all, ..Budget::default() },
             broken: Broken::Nothing,
             unexcused: None,
             reduced: false,
@@ -111,9 +132,17 @@ impl Judge {
             }
         }
         let history = History { state, ahead: vec![false; pids.len()], names };
-        let last = pids.iter().map(|pid| after_last(*pid)).collect();
+        let next_point = |index: usize| {
+            let pid = rest[index].process;
+            rest[index + 1..].iter().find(|line| line.is_point_of(pid))
+        };
+        let lets_go = |index: &usize| {
+            rest[*index].step == "unlock.before" && next_point(*index).is_none_or(|next| next.step != "unlock.after")
+        };
+        let drops = (0..rest.len()).filter(lets_go).collect();
+        let ends = pids.iter().map(|pid| End::of(*pid, rest)).collect();
         let histories = HashSet::from([history]);
-        Ok(Self { settings, last, pids, server_records: first.recorded, offset, histories })
+        Ok(Self { settings, ends, drops, pids, server_records: first.recorded, offset, histories })
     }
 
     fn hear(&mut self, index: usize, line: &Line) -> Result<(), String> {
@@ -124,8 +153,11 @@ impl Judge {
         for mut history in std::mem::take(&mut self.histories) {
             let is_possible = match (line.step.as_str(), p) {
                 ("server.exchanged", _) => self.serve(&mut history, line),
-                ("killed" | "exited", Some(p)) => history.state.processes[p].at == At::Idle && !history.ahead[p],
-                (step, Some(p)) => self.records(&mut history, p, step, line),
+                ("killed" | "exited", Some(p)) => is_gone(&history, p),
+                (step, Some(p)) => {
+                    let is_drop = self.drops.contains(&index) && is_gone(&history, p);
+                    is_drop || self.records(&mut history, p, step, line)
+                }
                 (_, None) => false,
             };
             if !is_possible {
@@ -219,7 +251,7 @@ impl Judge {
             for (p, action) in self.unheard(&history, index, hears, line) {
                 let Some(state) = self.settings.after(&history.state, action) else { continue };
                 let mut ahead = history.ahead.clone();
-                ahead[p] = !matches!(action, Action::Crash(_)) && is_recorded(state.processes[p].at);
+                ahead[p] = !matches!(action, Action::Crash(_) | Action::Drop(_)) && is_recorded(state.processes[p].at);
                 let next = History { state, ahead, names: history.names.clone() };
                 if self.histories.insert(next.clone()) {
                     open.push(next);
@@ -235,13 +267,18 @@ impl Judge {
     fn unheard(&self, history: &History, index: usize, hears: Option<usize>, line: &Line) -> Vec<(usize, Action)> {
         let mut actions = Vec::new();
         for (p, process) in history.state.processes.iter().enumerate() {
-            if self.last[p].is_some_and(|last| index >= last) && process.at != At::Idle {
+            if self.ends[p].is_some_and(|end| end.may(index, process.at)) {
                 actions.push((p, Action::Crash(p)));
+            }
+            let is_heard = hears == Some(p);
+            // Begun anew without an end, or the lock let go without one.
+            let is_dropped = is_heard && (line.step == "refresh.start" || self.drops.contains(&index));
+            if is_dropped && process.at != At::Idle && Window::of(process.at).is_none() {
+                actions.push((p, Action::Drop(p)));
             }
             if history.ahead[p] {
                 continue;
             }
-            let is_heard = hears == Some(p);
             match process.at {
                 At::Idle if is_heard && line.step == "refresh.start" => actions.push((p, Action::Call(p))),
                 At::Idle => {}
@@ -267,12 +304,16 @@ impl Judge {
     /// Nobody is left in the middle.
     fn end(&mut self) -> Result<(), String> {
         let is_over = |process: &Process| matches!(process.at, At::Idle | At::Unlocked | At::Found | At::Looked);
-        let ended = |p: usize| self.last[p].is_some();
+        let ended = |p: usize| self.ends[p].is_some();
         let is_well = |history: &History| {
             history.state.processes.iter().enumerate().all(|(p, process)| is_over(process) || ended(p))
         };
         if self.histories.iter().any(is_well) { Ok(()) } else { Err("a process is left in the middle".to_owned()) }
     }
+}
+
+fn is_gone(history: &History, p: usize) -> bool {
+    history.state.processes[p].at == At::Idle && !history.ahead[p]
 }
 
 fn is_named(names: &mut BTreeMap<String, Name>, told: &Told, record: &Record) -> bool {

@@ -59,6 +59,8 @@ pub struct Budget {
     pub forced: u8,
     /// Processes killed, at any step.
     pub crashes: u8,
+    /// Refreshes whose task ends with its runtime, outside the window in which the core keeps that from happening.
+    pub drops: u8,
     /// Exchanges whose process gets no answer: the request or the reply is lost or late.
     pub timeouts: u8,
     /// Exchanges that the server answers with "not now".

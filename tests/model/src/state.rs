@@ -164,6 +164,11 @@ impl Process {
         outcome: None,
         again: 0,
     };
+
+    /// What is left when a refresh is over.
+    pub(crate) fn landed(&self) -> Self {
+        Self { memory: self.memory, unsaved: self.unsaved, refused: self.refused, ..Self::NEW }
+    }
 }
 
 /// Why a refresh token that was replaced may be presented once more: its exchange ended without the answer having been

@@ -303,16 +303,17 @@ impl State {
             };
             return At::Started;
         }
-        *process = Process {
-            memory: process.memory,
-            unsaved: process.unsaved,
-            refused: process.refused,
-            ..Process::NEW
-        };
+        *process = process.landed();
         if settings.is_one_shot(p) {
             self.gone(p);
         }
         At::Idle
+    }
+
+    /// The refresh is dropped where it is, and its lock with it.
+    pub(crate) fn drop_flight(&mut self, p: usize) {
+        self.release(p);
+        self.processes[p] = self.processes[p].landed();
     }
 
     /// The process is no more; another may take its place.

@@ -45,6 +45,18 @@ pub struct Line {
     pub recorded: bool,
 }
 
+impl Line {
+    /// Whether it is of no other file than the session's record.
+    pub(crate) fn is_of_store(&self) -> bool {
+        self.folder.as_ref().is_none_or(|folder| folder == "sessions")
+    }
+
+    /// Whether it is a stop point of a refresh of this process.
+    pub(crate) fn is_point_of(&self, pid: u32) -> bool {
+        self.process == pid && self.is_of_store() && !OTHER_STEPS.contains(&self.step.as_str())
+    }
+}
+
 /// [`Server`], as a trace's first line names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
