@@ -14,7 +14,7 @@ use crate::state::{At, Process, Record, Refresh, Reply, State, Stored, Window};
 use crate::trace::{Line, OTHER_STEPS, POINTS, Told, is_recorded};
 
 /// Histories that are followed at once; a trace that needs more is no trace of these suites.
-const MOST: usize = 200_000;
+const MOST: usize = 20_000;
 
 /// A token of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -267,17 +267,19 @@ impl Judge {
     fn unheard(&self, history: &History, index: usize, hears: Option<usize>, line: &Line) -> Vec<(usize, Action)> {
         let mut actions = Vec::new();
         for (p, process) in history.state.processes.iter().enumerate() {
-            if self.ends[p].is_some_and(|end| end.may(index, process.at)) {
+            let is_heard = hears == Some(p);
+            // Of a death nobody sees more than that the lock is free; until somebody takes it, it can wait to be heard of.
+            let matters = is_heard || (history.state.lock == Some(p) && line.step == "lock.after");
+            if matters && self.ends[p].is_some_and(|end| end.may(index, process.at)) {
                 actions.push((p, Action::Crash(p)));
             }
-            let is_heard = hears == Some(p);
             // Begun anew without an end, or the lock let go without one.
             let is_dropped = is_heard && (line.step == "refresh.start" || self.drops.contains(&index));
-            if is_dropped && process.at != At::Idle && Window::of(process.at).is_none() {
-                actions.push((p, Action::Drop(p)));
-            }
             if history.ahead[p] {
                 continue;
+            }
+            if is_dropped && process.at != At::Idle && Window::of(process.at).is_none() {
+                actions.push((p, Action::Drop(p)));
             }
             match process.at {
                 At::Idle if is_heard && line.step == "refresh.start" => actions.push((p, Action::Call(p))),
