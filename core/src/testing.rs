@@ -12,6 +12,7 @@ use std::path::Path;
 
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::session::Token;
 use crate::store::Record;
 
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
@@ -40,10 +41,14 @@ pub const STOP_POINTS: [&str; 18] = [
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "what is told is read with the feature alone"))]
 pub(crate) enum Facts<'a> {
+    /// What is wanted: a token of a generation after this.
+    NewerThan(Option<u64>),
     /// What was read or published.
     Record(Option<&'a Record>),
     /// What an exchange came to.
     Answer(&'a Result<Record>),
+    /// What was rejected.
+    Token(&'a Token),
     /// Where a file is written.
     Folder(&'a Path),
 }
@@ -119,9 +124,14 @@ mod with_feature {
 
     pub(crate) fn stop_point_with(name: &'static str, facts: Facts<'_>) {
         passed(name, || match facts {
+            Facts::NewerThan(generation) => json!({ "newer_than": generation }),
             Facts::Record(record) => json!({ "record": record.map(told) }),
             Facts::Answer(Ok(record)) => json!({ "record": told(record) }),
             Facts::Answer(Err(error)) => json!({ "error": error.code(), "retryable": error.is_retryable() }),
+            Facts::Token(token) => json!({
+                // EXPOSE: into a digest.
+                "record": { "generation": token.generation(), "access": digest(token.expose()), "refresh": null },
+            }),
             Facts::Folder(folder) => json!({ "folder": folder.file_name().map(|name| name.to_string_lossy()) }),
         });
     }

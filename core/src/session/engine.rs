@@ -15,6 +15,7 @@ use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::secret::AccessToken;
 use crate::store::Record;
+use crate::testing::{Facts, stop_point_with};
 
 /// One running refresh, shared by all who wait for it.
 type Flight = Shared<BoxFuture<'static, Result<Option<Token>>>>;
@@ -128,6 +129,7 @@ pub(super) fn invalidate(inner: &Arc<Inner>, rejected: Option<&Token>) {
         Some(Current { token: Some(marker), refresh_at: Some(REJECTED), obtained_at: current.obtained_at })
     });
     if marked {
+        stop_point_with("rejected", Facts::Token(&meant));
         locked(&inner.rejected).extend(noted);
     }
 }
@@ -186,7 +188,8 @@ fn join(inner: &Arc<Inner>, want: Want) -> Flight {
         });
         let flight = async move {
             task.await.unwrap_or_else(|cause| {
-                Err(Error::new(ErrorKind::Internal, "refresh_abandoned", "the refresh was abandoned").with_source(cause))
+                Err(Error::new(ErrorKind::Internal, "refresh_abandoned", "the refresh was abandoned")
+                    .with_source(cause))
             })
         };
         Started { forks, flight: flight.boxed().shared() }

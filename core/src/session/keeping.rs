@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::lock::timed_out;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::store::{LockGuard, LockKind, Record};
+use crate::testing::stop_point;
 
 /// Between two looks at a lock that is taken.
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -143,6 +144,15 @@ pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
 pub(super) async fn save_strictly(inner: &Arc<Inner>, record: &Record) -> Result<()> {
     let record = record.clone();
     blocking(inner, move |inner| inner.store.save(&inner.key, &record)).await
+}
+
+/// The lock of a refresh, with a stop point before it is let go.
+pub(super) struct Held(#[expect(dead_code, reason = "held while it lives")] pub(super) Box<dyn LockGuard>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        stop_point("unlock.before");
+    }
 }
 
 /// Takes a lock, looking again every few milliseconds: a waiter can be cancelled, and nothing blocks a thread.

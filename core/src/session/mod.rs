@@ -17,7 +17,6 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use crate::config::{Config, Interactive, StoreKind};
 use crate::credential::Context;
@@ -37,8 +36,8 @@ mod ending;
 mod engine;
 pub mod identity;
 mod keeping;
-mod primitives;
 pub mod login;
+mod primitives;
 mod refresh;
 mod static_token;
 pub mod status;

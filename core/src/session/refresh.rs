@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
-use super::keeping::{self, load, lock, new_record, save};
+use super::keeping::{self, Held, load, lock, new_record, save};
 use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
@@ -19,7 +19,7 @@ use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
 use crate::store::record::TokenOrigin;
-use crate::store::{LockGuard, LockKind, Record};
+use crate::store::{LockKind, Record};
 use crate::testing::{Facts, stop_point, stop_point_with};
 
 /// How long to wait for another process's refresh.
@@ -55,7 +55,7 @@ impl Drop for UnderWay {
 }
 
 pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
-    stop_point("refresh.start");
+    stop_point_with("refresh.start", Facts::NewerThan(want.newer_than));
     match &inner.source {
         Source::None | Source::Passthrough => return Ok(publish_no_auth(inner)),
         Source::Static(token) => return static_token::read(inner, &token.value).await.map(Some),
@@ -77,15 +77,6 @@ pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Toke
     let outcome = fetch(inner, want).await;
     stop_point("unlock.after");
     outcome
-}
-
-/// The lock of a refresh, with a stop point before it is let go.
-struct Held(#[expect(dead_code, reason = "held while it lives")] Box<dyn LockGuard>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        stop_point("unlock.before");
-    }
 }
 
 async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {

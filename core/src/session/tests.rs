@@ -14,6 +14,7 @@ use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};
 
 mod faults;
+mod races;
 
 type Line = (&'static str, Result<Reply, Failure>);
 

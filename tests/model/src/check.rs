@@ -53,6 +53,7 @@ pub fn scenes(processes: usize) -> Vec<(&'static str, Settings)> {
     let base = |server, budget| Settings {
         processes,
         server,
+        one_shots: true,
         shared: false,
         budget,
         broken: Broken::Nothing,
@@ -75,10 +76,7 @@ pub fn scenes(processes: usize) -> Vec<(&'static str, Settings)> {
             "answers are lost or unwilling",
             base(Server::DetectsReuse, Budget { timeouts: 1, unavailable: 1, crashes: 1, ..quiet }),
         ),
-        (
-            "the disk is full",
-            base(Server::DetectsReuse, Budget { fills: 1, expiries: 1, crashes: 1, ..quiet }),
-        ),
+        ("the disk is full", base(Server::DetectsReuse, Budget { fills: 1, expiries: 1, crashes: 1, ..quiet })),
         (
             "people sign in and out",
             base(Server::DetectsReuse, Budget { logins: 1, logouts: 1, forced: 1, crashes: 1, ..quiet }),
@@ -87,10 +85,7 @@ pub fn scenes(processes: usize) -> Vec<(&'static str, Settings)> {
             "people sign in and out while the disk is full",
             base(Server::Rotates, Budget { logins: 1, logouts: 1, fills: 1, expiries: 1, ..quiet }),
         ),
-        (
-            "tokens are rejected",
-            base(Server::DetectsReuse, Budget { forced: 2, logins: 1, logouts: 1, ..quiet }),
-        ),
+        ("tokens are rejected", base(Server::DetectsReuse, Budget { forced: 2, logins: 1, logouts: 1, ..quiet })),
         ("another client shares the login", shared),
     ]
 }

@@ -38,6 +38,7 @@ enum Command {
 }
 
 #[expect(clippy::print_stdout, reason = "this program's output")]
+#[expect(clippy::disallowed_methods, reason = "how long an exploration took is printed")]
 fn main() -> ExitCode {
     let mut is_well = true;
     match Cli::parse().command {

@@ -97,9 +97,8 @@ fn is_held(state: &State, newest: Refresh) -> bool {
     stored
         || state.processes.iter().any(|process| {
             let replied = match process.at {
-                At::Asking(Some(Reply::Granted { refresh, .. })) | At::ExchangeAfter(Reply::Granted { refresh, .. }) => {
-                    refresh
-                }
+                At::Asking(Some(Reply::Granted { refresh, .. }))
+                | At::ExchangeAfter(Reply::Granted { refresh, .. }) => refresh,
                 _ => None,
             };
             let kept = [process.renewed, process.unsaved.map(|unsaved| unsaved.record)];

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::actions::Action;
 use crate::properties;
 use crate::settings::{Broken, Budget, Settings};
-use crate::state::{At, Process, Record, Refresh, Reply, State, Stored, Window};
+use crate::state::{At, Memory, Process, Record, Refresh, Reply, State, Stored, Window};
 use crate::trace::{Line, OTHER_STEPS, POINTS, Told, is_recorded};
 
 /// Histories that are followed at once; a trace that needs more is no trace of these suites.
@@ -114,9 +114,17 @@ impl Judge {
             processes: pids.len(),
             server: server.into(),
             shared: false,
-            budget: Budget { calls: all, crashes: all, timeouts: all, unavailable: all, drops: all, ..Budget::default() },
+            budget: Budget {
+                calls: all,
+                crashes: all,
+                timeouts: all,
+                unavailable: all,
+                drops: all,
+                ..Budget::default()
+            },
             broken: Broken::Nothing,
             unexcused: None,
+            one_shots: false,
             reduced: false,
         };
         let mut state = State::new(&settings);
@@ -153,6 +161,7 @@ impl Judge {
         for mut history in std::mem::take(&mut self.histories) {
             let is_possible = match (line.step.as_str(), p) {
                 ("server.exchanged", _) => self.serve(&mut history, line),
+                ("rejected", Some(p)) => self.reject(&mut history, p, line),
                 ("killed" | "exited", Some(p)) => is_gone(&history, p),
                 (step, Some(p)) => {
                     let is_drop = self.drops.contains(&index) && is_gone(&history, p);
@@ -191,6 +200,11 @@ impl Judge {
         history.ahead[p] = false;
         let process = history.state.processes[p].clone();
         match at {
+            At::Started => {
+                let newer_than = line.newer_than.map(|generation| generation.saturating_sub(self.offset));
+                history.state.processes[p].newer_than = newer_than.and_then(|one| u8::try_from(one).ok());
+                true
+            }
             At::Looked | At::Reread => self.is_told(history, line, process.seen),
             At::Published => self.is_told(history, line, process.renewed),
             At::ExchangeAfter(Reply::Granted { access, refresh }) => {
@@ -217,6 +231,19 @@ impl Judge {
             }
             _ => false,
         }
+    }
+
+    /// The process was told that this token is no good. It may have read it from the store without a refresh.
+    fn reject(&self, history: &mut History, p: usize, line: &Line) -> bool {
+        let Some(told) = &line.record else { return false };
+        let Some(Name::Access(access)) = history.names.get(&told.access).copied() else { return false };
+        let Some(generation) = told.generation.checked_sub(self.offset).and_then(|one| u8::try_from(one).ok()) else {
+            return false;
+        };
+        let process = &mut history.state.processes[p];
+        process.memory = Some(Memory { record: Record { generation, access, refresh: None }, rejected: true });
+        process.refused |= 1 << access;
+        true
     }
 
     /// The server's own line: it has answered this token just now.

@@ -80,8 +80,10 @@ pub struct Budget {
 /// One exploration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Processes. Every second one ends after its answer, as `flyte-auth token` does.
+    /// Processes.
     pub processes: usize,
+    /// Every second process ends after its answer, as `flyte-auth token` does.
+    pub one_shots: bool,
     /// The authorization server.
     pub server: Server,
     /// The session was adopted from another client, which goes on using it.
@@ -100,6 +102,6 @@ pub struct Settings {
 impl Settings {
     /// Whether process `index` ends after its answer.
     pub fn is_one_shot(&self, index: usize) -> bool {
-        index % 2 == 1
+        self.one_shots && index % 2 == 1
     }
 }

@@ -206,8 +206,7 @@ pub enum Window {
 
 impl Window {
     /// All of it.
-    pub const ALL: [Self; 6] =
-        [Self::Asked, Self::Replied, Self::Received, Self::Saving, Self::Written, Self::Synced];
+    pub const ALL: [Self; 6] = [Self::Asked, Self::Replied, Self::Received, Self::Saving, Self::Written, Self::Synced];
 
     /// The part of the window that this place is.
     pub fn of(at: At) -> Option<Self> {
@@ -316,7 +315,8 @@ pub struct State {
 impl State {
     /// A session whose access token has expired.
     pub fn new(settings: &Settings) -> Self {
-        let refresh = (settings.server != crate::settings::Server::NeedsNone).then_some(Refresh { family: 0, number: 0 });
+        let refresh =
+            (settings.server != crate::settings::Server::NeedsNone).then_some(Refresh { family: 0, number: 0 });
         let record = Record { generation: 1, access: 1, refresh };
         Self {
             processes: vec![Process::NEW; settings.processes],

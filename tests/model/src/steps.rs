@@ -1,7 +1,9 @@
 //! The protocol: one process goes one step further.
 
 use crate::settings::{Broken, Server, Settings};
-use crate::state::{At, Excuse, Memory, Outcome, Process, Record, Refresh, Reply, State, Stored, Unsaved, Window, Wrong};
+use crate::state::{
+    At, Excuse, Memory, Outcome, Process, Record, Refresh, Reply, State, Stored, Unsaved, Window, Wrong,
+};
 
 /// A flight that came too early for its callers is repeated this often.
 const REPEATS: u8 = 2;
@@ -81,9 +83,7 @@ impl State {
         let stored = self.stored.record();
         let Some(unsaved) = self.processes[p].unsaved else { return stored };
         let is_superseded = match settings.broken {
-            Broken::UnsavedIgnoresLogout => {
-                stored.is_some_and(|stored| stored.generation >= unsaved.record.generation)
-            }
+            Broken::UnsavedIgnoresLogout => stored.is_some_and(|stored| stored.generation >= unsaved.record.generation),
             _ => self.stored != unsaved.over,
         };
         if is_superseded { stored } else { Some(unsaved.record) }
@@ -217,9 +217,8 @@ impl State {
         }
         // Somebody without our lock may have used the token a moment ago: what they saved counts.
         let newer = self.load(settings, p).filter(|newer| Some(*newer) != seen);
-        let theirs = seen.and_then(|seen| {
-            self.theirs(&seen).map(|theirs| Record { generation: seen.generation + 1, ..theirs })
-        });
+        let theirs =
+            seen.and_then(|seen| self.theirs(&seen).map(|theirs| Record { generation: seen.generation + 1, ..theirs }));
         if let Some(newer) = newer.or(theirs).filter(|newer| self.is_live(newer)) {
             self.processes[p].renewed = Some(newer);
             return At::SaveBefore;
@@ -289,9 +288,9 @@ impl State {
     /// Every caller gets the outcome, unless it came too early: the token was rejected meanwhile.
     fn finish(&mut self, settings: &Settings, p: usize) -> At {
         let process = &mut self.processes[p];
-        let is_rejected = process.memory.is_some_and(|memory| {
-            memory.rejected && process.outcome == Some(Outcome::Token(memory.record))
-        });
+        let is_rejected = process
+            .memory
+            .is_some_and(|memory| memory.rejected && process.outcome == Some(Outcome::Token(memory.record)));
         if is_rejected && process.again < REPEATS {
             *process = Process {
                 again: process.again + 1,

@@ -27,6 +27,8 @@ pub struct Line {
     pub step: String,
     /// What was read, obtained, published or, at the beginning, stored.
     pub record: Option<Told>,
+    /// At the start of a refresh: only a token of a generation after this will do.
+    pub newer_than: Option<u64>,
     /// Instead of a record: why the exchange failed.
     pub error: Option<String>,
     /// Whether that passes by itself.
@@ -79,12 +81,16 @@ impl From<Kind> for Server {
     }
 }
 
-/// Steps that are no stop points: the beginning, the end of a process by a signal or by itself, the server's exchange.
-pub const OTHER_STEPS: [&str; 4] = ["begin", "killed", "exited", "server.exchanged"];
+/// Steps that are no stop points: the beginning, the end of a process by a signal or by itself, the resource server's
+/// rejection of a token, the authorization server's exchange.
+pub const OTHER_STEPS: [&str; 5] = ["begin", "killed", "exited", "rejected", "server.exchanged"];
 
-/// Every stop point of the core, and whether a place in the model is the one where it stands. A point that is not here
-/// is an error in a trace, and `tests/traces.rs` compares this list with the core's.
-pub const POINTS: [(&str, fn(At) -> bool); 18] = [
+/// Whether a place in the model is the one where a stop point stands.
+pub type IsAt = fn(At) -> bool;
+
+/// Every stop point of the core, and where it is in the model. A point that is not here is an error in a trace, and
+/// `tests/traces.rs` compares this list with the core's.
+pub const POINTS: [(&str, IsAt); 18] = [
     ("refresh.start", |at| at == At::Started),
     ("look.after", |at| at == At::Looked),
     ("discovery.before", |at| at == At::DiscoveryBefore),

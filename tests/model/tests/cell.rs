@@ -4,6 +4,8 @@
 //! The core's atomic pointer (arc-swap) knows nothing of loom: a lock around the pointer stands in for it. What is shown
 //! is the cell's own logic, on a pointer that is loaded, stored and compared-and-swapped in one step each.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests; the lint knows only test functions")]
+
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -162,7 +164,10 @@ fn every_order(of: impl Fn() + Sync + Send + 'static) {
     model.check(of);
 }
 
-fn in_thread<R: 'static>(engine: &Arc<Engine>, does: impl FnOnce(&Arc<Engine>) -> R + 'static) -> thread::JoinHandle<R> {
+fn in_thread<R: 'static>(
+    engine: &Arc<Engine>,
+    does: impl FnOnce(&Arc<Engine>) -> R + 'static,
+) -> thread::JoinHandle<R> {
     let engine = Arc::clone(engine);
     thread::spawn(move || does(&engine))
 }

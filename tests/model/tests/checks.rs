@@ -1,5 +1,7 @@
 //! The protocol holds in every history of two processes within the budgets, and each broken protocol is found out.
 
+#![expect(clippy::expect_used, reason = "helpers of tests; the lint knows only test functions")]
+
 use flyte_auth_model::check::{explore, is_reachable, scenes};
 use flyte_auth_model::properties::{
     ANSWERED, KEPT, NEEDED, NEWEST_KEPT, ONE_EXCHANGE, SAVED_FIRST, STAYS_ENDED, STAYS_REJECTED, WHOLE,
