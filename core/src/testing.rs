@@ -128,10 +128,10 @@ mod with_feature {
             Facts::Record(record) => json!({ "record": record.map(told) }),
             Facts::Answer(Ok(record)) => json!({ "record": told(record) }),
             Facts::Answer(Err(error)) => json!({ "error": error.code(), "retryable": error.is_retryable() }),
-            Facts::Token(token) => json!({
-                // EXPOSE: into a digest.
-                "record": { "generation": token.generation(), "access": digest(token.expose()), "refresh": null },
-            }),
+            Facts::Token(token) => {
+                let access = digest(token.expose()); // EXPOSE: into a digest.
+                json!({ "record": { "generation": token.generation(), "access": access, "refresh": null } })
+            }
             Facts::Folder(folder) => json!({ "folder": folder.file_name().map(|name| name.to_string_lossy()) }),
         });
     }
@@ -146,9 +146,8 @@ mod with_feature {
     fn told(record: &Record) -> Value {
         json!({
             "generation": record.generation,
-            // EXPOSE: into digests.
-            "access": digest(record.access_token.expose()),
-            "refresh": record.refresh_token.as_ref().map(|token| digest(token.expose())),
+            "access": digest(record.access_token.expose()), // EXPOSE: into a digest.
+            "refresh": record.refresh_token.as_ref().map(|token| digest(token.expose())), // EXPOSE: into a digest.
         })
     }
 

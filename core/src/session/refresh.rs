@@ -152,7 +152,11 @@ async fn exchange_and_save(
     let renewed = renew(inner, server, record.as_ref()).await;
     stop_point_with("exchange.after", Facts::Answer(&renewed));
     match renewed {
-        Ok(renewed) => {
+        Ok(mut renewed) => {
+            // The very text that was rejected, given anew: it is served, and whoever rejects it again means this one.
+            if rejected(inner).is_some_and(|rejected| rejected.is(&renewed.access_token, renewed.generation)) {
+                renewed.generation += 1;
+            }
             stop_point("save.before");
             // What a command prints without an expiry may end at any moment: only this process knows how old it is.
             if renewed.origin != TokenOrigin::ExternalCommand || renewed.expires_at.is_some() {

@@ -197,3 +197,19 @@ async fn a_suspicion_of_an_old_token_is_not_held_against_a_siblings_new_one() {
     assert_eq!(scene.token().await.unwrap(), "a-sibling");
     assert_eq!((scene.record().generation, scene.transport.sent().len()), (2, 1), "metadata, and no exchange");
 }
+
+#[tokio::test]
+async fn a_source_that_gives_a_rejected_token_again_is_asked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let script = format!("echo run >> {}; echo always-the-same", runs.display());
+    let argv = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    let config = Config { auth_type: setting(AuthType::ExternalCommand), command: Some(setting(argv)), ..person() };
+    let scene = scene(config, vec![metadata()]);
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+    let first = scene.session.token().await.unwrap().unwrap();
+    scene.session.invalidate(Some(&first));
+    assert_eq!((scene.token().await.unwrap().as_str(), count()), ("always-the-same", 2));
+    scene.session.invalidate(Some(&first));
+    assert_eq!((scene.token().await.unwrap().as_str(), count()), ("always-the-same", 2), "a late rejection");
+}
