@@ -46,7 +46,7 @@ pub fn file(file: &Path) -> Result<usize, String> {
 /// Judges a trace; the number of its steps.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub fn judge(lines: &[Line]) -> Result<usize, String> {
     let (first, rest) = lines.split_first().ok_or("an empty trace")?;
     let mut judge = Judge::new(first, rest)?;
