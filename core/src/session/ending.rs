@@ -23,7 +23,7 @@ pub struct LogoutOutcome {
 impl Inner {
     /// Nothing of the session stays in this process either.
     pub(super) fn forget(&self) {
-        self.current.store(None);
+        self.cell.set(None);
         *locked(&self.unsaved) = None;
     }
 }
@@ -40,8 +40,9 @@ impl Session {
         let record = keeping::load(inner).await.ok().flatten();
         let was_signed_in = keeping::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
         inner.troubles.forget();
-        drop(lock);
+        // Still under the lock: whoever gets it next would find what could not be saved, and save it.
         inner.forget();
+        drop(lock);
         let copies_removed = match &record {
             Some(record) => adopt::remove_copies(inner, record).await,
             None => Vec::new(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected_generation, serves};
-use super::keeping::{self, load, lock, new_record, save};
+use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
+use super::keeping::{self, Held, load, lock, new_record, save};
 use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
@@ -21,7 +21,7 @@ use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
 use crate::store::record::TokenOrigin;
 use crate::store::{LockKind, Record};
-use crate::testing::stop_point;
+use crate::testing::{Facts, stop_point, stop_point_with};
 
 /// How long to wait for another process's refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ impl Drop for UnderWay {
 }
 
 pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
-    stop_point("refresh.start");
+    stop_point_with("refresh.start", Facts::NewerThan(want.newer_than));
     match &inner.source {
         Source::None | Source::Passthrough => return Ok(publish_no_auth(inner)),
         Source::Static(token) => return static_token::read(inner, &token.value).await.map(Some),
@@ -64,8 +64,9 @@ pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Toke
     }
     keeping::save_what_could_not_be_saved(inner).await;
     note_rejections(inner).await;
-    let want = Want { newer_than: rejected_generation(inner).max(want.newer_than), ..want };
-    if let Some(record) = load(inner).await?
+    let record = load(inner).await?;
+    stop_point_with("look.after", Facts::Record(record.as_ref()));
+    if let Some(record) = record
         && is_fresh(inner, &record, want)
     {
         return Ok(Some(publish(inner, &record)));
@@ -103,7 +104,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     loop {
         stop_point("lock.before");
         let held = match lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await {
-            Ok(held) => held,
+            Ok(held) => Held(held),
             // A holder that hangs, a file system without locks: a token that lives serves on.
             Err(error) => {
                 let record = load(inner).await?;
@@ -112,7 +113,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
         };
         stop_point("lock.after");
         let record = load(inner).await?;
-        stop_point("reread.after");
+        stop_point_with("reread.after", Facts::Record(record.as_ref()));
         // A sibling may have refreshed while we waited,
         if let Some(record) = &record
             && is_fresh(inner, record, want)
@@ -150,9 +151,13 @@ async fn exchange_and_save(
     let _under_way = by_refresh_token.then(UnderWay::new);
     stop_point("exchange.before");
     let renewed = renew(inner, server, record.as_ref()).await;
-    stop_point("exchange.after");
+    stop_point_with("exchange.after", Facts::Answer(&renewed));
     match renewed {
-        Ok(renewed) => {
+        Ok(mut renewed) => {
+            // The very text that was rejected, given anew: it is served, and whoever rejects it again means this one.
+            if rejected(inner).is_some_and(|rejected| rejected.is(&renewed.access_token, renewed.generation)) {
+                renewed.generation += 1;
+            }
             stop_point("save.before");
             // What a command prints without an expiry may end at any moment: only this process knows how old it is.
             if renewed.origin != TokenOrigin::ExternalCommand || renewed.expires_at.is_some() {
@@ -160,14 +165,14 @@ async fn exchange_and_save(
                 adopt::write_back(inner, &renewed).await;
             }
             stop_point("save.after");
-            let after_rejection = rejected_generation(inner).is_some();
+            let after_rejection = rejected(inner).is_some();
             let _ = keeping::blocking(inner, move |inner| {
                 inner.troubles.passed(after_rejection);
                 Ok(())
             })
             .await;
             let token = publish(inner, &renewed);
-            stop_point("publish.after");
+            stop_point_with("publish.after", Facts::Record(Some(&renewed)));
             Ok(token)
         }
         Err(error) => failed(inner, want, record, error).await,
@@ -209,7 +214,7 @@ async fn paused(inner: &Arc<Inner>) -> Option<(Duration, Error)> {
 /// Waits until the server may be asked; a token, if one serves meanwhile or came from a sibling.
 async fn wait_out_trouble(inner: &Arc<Inner>, want: Want, patience: &mut Duration) -> Result<Option<Token>> {
     let clock = &inner.context.clock;
-    if rejected_generation(inner).is_some() {
+    if rejected(inner).is_some() {
         let (now, skew) = (clock.now(), inner.skew.millis());
         let loops = keeping::blocking(inner, move |inner| Ok(inner.troubles.loops(&inner.place, skew, now))).await?;
         if let Some(error) = loops {

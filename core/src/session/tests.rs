@@ -7,12 +7,14 @@ use crate::clock::fake::{FakeClock, FakeEntropy};
 use crate::config::{AuthType, Origin, Setting, StaticToken};
 use crate::error::ErrorKind;
 use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::store::Record;
 use crate::store::memory::MemoryStore;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};
 
 mod faults;
+mod races;
 
 type Line = (&'static str, Result<Reply, Failure>);
 
@@ -124,7 +126,7 @@ impl Scene {
         for _ in 0..200 {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(1)).await;
-            if self.transport.left() == 0 && self.session.inner.flight.lock().unwrap().is_none() {
+            if self.transport.left() == 0 && self.session.inner.cell.is_idle() {
                 return;
             }
         }
