@@ -14,11 +14,12 @@ use flyte_auth::store::{Record, TokenStore as _};
 use crate::process::{Subject, median, race};
 use crate::sandbox::Sandbox;
 use crate::stopwatch::Stopwatch;
-use crate::{Row, allocations, contended, herd};
+use crate::{Row, allocations, contended, herd, verify};
 
 pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let mut rows = fresh_token_in_memory()?;
     rows.extend(contended::rows()?);
+    rows.extend(verify::rows(quick)?);
     rows.extend(processes(bin, quick)?);
     rows.extend(herd::rows(bin, quick)?);
     Ok(rows)

@@ -14,6 +14,13 @@ pub(super) enum Plaintext {
     ByUser,
 }
 
+impl Plaintext {
+    /// By the word of whoever sets up a program.
+    pub(super) fn accepted(accepted: bool) -> Self {
+        if accepted { Self::ByUser } else { Self::LoopbackOnly }
+    }
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

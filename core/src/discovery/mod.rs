@@ -80,6 +80,21 @@ impl Target {
     }
 }
 
+/// The metadata of `issuer` for a program that verifies its tokens: not remembered, and no token endpoint is needed.
+/// `plaintext` accepts addresses without TLS beyond this machine.
+pub(crate) async fn metadata_of(
+    transport: &dyn HttpTransport,
+    issuer: &str,
+    plaintext: bool,
+) -> Result<ServerMetadata> {
+    issuer::fetch(transport, issuer, address::Plaintext::accepted(plaintext)).await
+}
+
+/// Whether calls may go to `address`; else what is wrong with it.
+pub(crate) fn check_address(address: &str, plaintext: bool) -> Result<(), &'static str> {
+    address::usable(address, address::Plaintext::accepted(plaintext)).map(drop)
+}
+
 /// Discovers, and remembers what it found in memory and on disk. One request at a time for each target: whoever asks
 /// meanwhile waits for that one.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::interaction::{Flow, LoginEvent, UserInteraction};
 use crate::store::Record;
 use crate::store::record::TokenOrigin;
 use crate::verify::access_token::{UnverifiedClaims, verify_signature};
-use crate::verify::jwks::KeySet;
+use crate::verify::{KeySet, Refusal};
 
 pub mod items;
 #[cfg(test)]
@@ -258,7 +258,7 @@ async fn is_signed(inner: &Inner, server: &ServerAuth, record: &Record) -> Resul
     let Some(uri) = &server.metadata.jwks_uri else { return Ok(()) };
     let fetched = tokio::time::timeout(KEYS_TIMEOUT, KeySet::fetch(&*inner.context.transport, uri));
     match fetched.await {
-        Ok(Ok(keys)) => verify_signature(&record.access_token, &keys),
+        Ok(Ok(keys)) => verify_signature(&record.access_token, &keys).map_err(Refusal::why),
         Ok(Err(error)) => {
             tracing::debug!(%error, "an adopted token is not verified");
             Ok(())
