@@ -65,9 +65,10 @@ impl Signer {
     pub(crate) fn jwk(&self) -> Map<String, Value> {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair) => {
-                let public = pair.public_key();
-                let number = |positive: signature::RsaPublicKeyNumber<'_>| base64url(positive);
-                json!({"kty": "RSA", "n": number(public.modulus()), "e": number(public.exponent())})
+                // RFC 8017 appendix A.1.1: with 2048 bits and e = 65537 the modulus is always at this place.
+                let der = pair.public_key().as_ref();
+                assert_eq!((der.len(), &der[265..]), (270, &[2, 3, 1, 0, 1][..]));
+                json!({"kty": "RSA", "n": base64url(&der[9..265]), "e": "AQAB"})
             }
             Pair::Ecdsa(pair) => {
                 let point = pair.public_key().as_ref();

@@ -80,9 +80,8 @@ fn public_key_jwk_as_hmac_secret() {
 #[test]
 fn algorithm_not_in_the_allow_list() {
     let token = rsa().token(&claims());
-    let limited = |algorithms: &[Algorithm]| {
-        builder().jwks(rsa().keys()).algorithms(algorithms.iter().copied()).build().unwrap()
-    };
+    let limited =
+        |algorithms: &[Algorithm]| builder().jwks(rsa().keys()).algorithms(algorithms.iter().copied()).build().unwrap();
     expect(&limited(&[Algorithm::ES256, Algorithm::RS256]), &[("RS256", token.clone(), ACCEPTED)]);
     expect(&limited(&[Algorithm::ES256, Algorithm::PS256]), &[("RS256", token, "token_algorithm")]);
 }
@@ -123,8 +122,29 @@ fn algorithm_of_another_key_type() {
 fn unknown_algorithms() {
     let verifier = verifier(rsa().keys());
     let names = [
-        "", " ", "RS", "RS1", "rs256", "RS256 ", " RS256", "RS256\0", "RS256,none", "ES521", "ES256K", "Ed448", "EDDSA",
-        "HS256", "HS384", "HS512", "A128KW", "dir", "RSA1_5", "RSA-OAEP", "ECDH-ES", "PBES2-HS256+A128KW", "RЅ256",
+        "",
+        " ",
+        "RS",
+        "RS1",
+        "rs256",
+        "RS256 ",
+        " RS256",
+        "RS256\0",
+        "RS256,none",
+        "ES521",
+        "ES256K",
+        "Ed448",
+        "EDDSA",
+        "HS256",
+        "HS384",
+        "HS512",
+        "A128KW",
+        "dir",
+        "RSA1_5",
+        "RSA-OAEP",
+        "ECDH-ES",
+        "PBES2-HS256+A128KW",
+        "RЅ256",
     ];
     for name in names {
         let header = json!({"alg": name, "kid": "rsa"});

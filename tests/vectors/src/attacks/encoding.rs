@@ -78,7 +78,11 @@ fn white_space() {
                 ("before", format!("{space}{good}"), "token_malformed"),
                 ("after", format!("{good}{space}"), "token_malformed"),
                 ("before the signature", format!("{signed}.{space}{signature}"), "token_malformed"),
-                ("in the signature", format!("{signed}.{}{space}{}", &signature[..9], &signature[9..]), "token_malformed"),
+                (
+                    "in the signature",
+                    format!("{signed}.{}{space}{}", &signature[..9], &signature[9..]),
+                    "token_malformed",
+                ),
                 ("in the header", rsa().sign_parts(&format!("{space}{header}"), &payload), "token_malformed"),
                 ("after the header", rsa().sign_parts(&format!("{header}{space}"), &payload), "token_malformed"),
                 ("in the payload", rsa().sign_parts(&header, &format!("{space}{payload}")), "token_malformed"),
@@ -115,7 +119,13 @@ fn foreign_characters() {
 
 #[test]
 fn text_that_is_not_utf_8() {
-    let broken = |text: &str| text.replace("HERE", "\u{1}").into_bytes().into_iter().map(|octet| if octet == 1 { 0xff } else { octet }).collect::<Vec<_>>();
+    let broken = |text: &str| {
+        text.replace("HERE", "\u{1}")
+            .into_bytes()
+            .into_iter()
+            .map(|octet| if octet == 1 { 0xff } else { octet })
+            .collect::<Vec<_>>()
+    };
     let header = base64url(rsa().header().to_string());
     let payload = base64url(claims().to_string());
     let bad_header = base64url(broken(r#"{"alg":"RS256","kid":"rsa","x":"HERE"}"#));
@@ -210,7 +220,10 @@ fn nested_jwt() {
     let outer = rsa().sign_text(&header, &inner);
     let quoted = rsa().sign_text(&header, &format!("\"{inner}\""));
     let verifier = verifier(rsa().keys());
-    expect(&verifier, &[("inner", inner, ACCEPTED), ("outer", outer, "token_malformed"), ("quoted", quoted, "token_malformed")]);
+    expect(
+        &verifier,
+        &[("inner", inner, ACCEPTED), ("outer", outer, "token_malformed"), ("quoted", quoted, "token_malformed")],
+    );
 }
 
 /// Five parts are encrypted (RFC 7516): a public key must not become a key to decrypt with.
@@ -224,7 +237,13 @@ fn jwe_in_place_of_jws() {
         json!({"alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2c": 2_000_000_000, "p2s": "AAAA"}),
     ] {
         let header = base64url(header.to_string());
-        let token = format!("{header}.{}.{}.{}.{}", base64url([1; 256]), base64url([2; 12]), base64url([3; 64]), base64url([4; 16]));
+        let token = format!(
+            "{header}.{}.{}.{}.{}",
+            base64url([1; 256]),
+            base64url([2; 12]),
+            base64url([3; 64]),
+            base64url([4; 16])
+        );
         expect(&verifier, &[("JWE", token, "token_malformed")]);
         // The same header on a signed token.
         let signed = rsa().sign_parts(&header, &base64url(claims().to_string()));

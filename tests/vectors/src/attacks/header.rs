@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::{ACCEPTED, HandClock, Recorder, claims, expect, online, verifier, verdict};
+use crate::scene::{ACCEPTED, HandClock, Recorder, claims, expect, online, verdict, verifier};
 use crate::signer::{jwks, other_rsa, rsa};
 
 fn header_with(changes: &Value) -> Value {
@@ -40,7 +40,8 @@ fn crit_of_a_registered_name() {
 
 #[test]
 fn crit_of_another_type() {
-    for crit in [json!("exp"), json!(null), json!(false), json!(0), json!({}), json!([1]), json!([["exp"]]), json!("")] {
+    for crit in [json!("exp"), json!(null), json!(false), json!(0), json!({}), json!([1]), json!([["exp"]]), json!("")]
+    {
         expect_header(&json!({ "crit": crit }), "token_critical");
     }
 }
@@ -103,14 +104,17 @@ fn key_id_that_is_no_text() {
 
 #[test]
 fn key_id_as_path() {
-    for id in ["../../../../dev/null", "/etc/passwd", "file:///dev/null", "..\\..\\nul", "rsa/../rsa", "rsa\0", "./rsa"] {
+    for id in ["../../../../dev/null", "/etc/passwd", "file:///dev/null", "..\\..\\nul", "rsa/../rsa", "rsa\0", "./rsa"]
+    {
         expect_header(&json!({ "kid": id }), "token_key_unknown");
     }
 }
 
 #[test]
 fn key_id_as_query() {
-    for id in ["' OR '1'='1", "rsa' UNION SELECT 'secret' --", "rsa\"; DROP TABLE keys; --", "${jndi:ldap://x}", "*", "%", ""] {
+    for id in
+        ["' OR '1'='1", "rsa' UNION SELECT 'secret' --", "rsa\"; DROP TABLE keys; --", "${jndi:ldap://x}", "*", "%", ""]
+    {
         expect_header(&json!({ "kid": id }), "token_key_unknown");
     }
 }

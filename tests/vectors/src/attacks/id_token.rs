@@ -27,8 +27,8 @@ fn signed(claims: &Value) -> String {
 
 fn judged(verifier: &Verifier, token: &str, access_token: Option<&str>) -> String {
     let access_token = access_token.map(AccessToken::new);
-    let outcome = verifier.verify_id_token(&IdToken::new(token), CLIENT, Some("n"), access_token.as_ref());
-    spoken(wait(outcome), token)
+    let id_token = IdToken::new(token);
+    spoken(wait(verifier.verify_id_token(&id_token, CLIENT, Some("n"), access_token.as_ref())), token)
 }
 
 fn expect(rows: &[(&str, String, &str)]) {
@@ -109,7 +109,8 @@ fn access_token_of_another_login() {
         let signer = Signer::new(algorithm, Some("k"));
         let whole = digest::digest(hash, b"the access token");
         let half = base64url(&whole.as_ref()[..whole.as_ref().len() / 2]);
-        let token = signer.token_with(&json!({"alg": algorithm.name(), "kid": "k"}), &claims_with(&json!({"at_hash": half})));
+        let token =
+            signer.token_with(&json!({"alg": algorithm.name(), "kid": "k"}), &claims_with(&json!({"at_hash": half})));
         let verifier = verifier(signer.keys());
         assert_eq!(judged(&verifier, &token, Some("the access token")), ACCEPTED, "{algorithm}");
         assert_eq!(judged(&verifier, &token, Some("another access token")), REFUSED, "{algorithm}");
@@ -120,7 +121,8 @@ fn access_token_of_another_login() {
 fn other_tokens_as_id_token() {
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
     let good = claims();
-    let typed = |typ: &str, claims: &Value| rsa().token_with(&json!({"alg": "RS256", "kid": "rsa", "typ": typ}), claims);
+    let typed =
+        |typ: &str, claims: &Value| rsa().token_with(&json!({"alg": "RS256", "kid": "rsa", "typ": typ}), claims);
     expect(&[
         ("no typ", rsa().token_with(&json!({"alg": "RS256", "kid": "rsa"}), &good), ACCEPTED),
         ("access token", rsa().token(&access_claims()), REFUSED),

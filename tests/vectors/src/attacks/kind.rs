@@ -44,10 +44,30 @@ fn types_of_access_tokens() {
 #[test]
 fn types_of_other_tokens() {
     for typ in [
-        "logout+jwt", "application/logout+jwt", "dpop+jwt", "secevent+jwt", "client-authentication+jwt",
-        "oauth-authz-req+jwt", "token-introspection+jwt", "entity-statement+jwt", "vc+sd-jwt", "kb+jwt", "rt+jwt",
-        "id+jwt", "JWE", "JOSE", "JOSE+JSON", "", " ", "at+jwt ", "at+jwt\0", "at jwt", "x-at+jwt", "text/at+jwt",
-        "application/", "application/application/at+jwt",
+        "logout+jwt",
+        "application/logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "client-authentication+jwt",
+        "oauth-authz-req+jwt",
+        "token-introspection+jwt",
+        "entity-statement+jwt",
+        "vc+sd-jwt",
+        "kb+jwt",
+        "rt+jwt",
+        "id+jwt",
+        "JWE",
+        "JOSE",
+        "JOSE+JSON",
+        "",
+        " ",
+        "at+jwt ",
+        "at+jwt\0",
+        "at jwt",
+        "x-at+jwt",
+        "text/at+jwt",
+        "application/",
+        "application/application/at+jwt",
     ] {
         expect(&verifier(rsa().keys()), &[(typ, typed(Some(typ), &claims()), "token_type")]);
         expect(&strict(), &[(typ, typed(Some(typ), &claims()), "token_type")]);
@@ -60,7 +80,13 @@ fn id_token_as_access_token() {
     let id_token = json!({
         "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "exp": NOW + 600, "iat": NOW, "auth_time": NOW, "email": "a@b.example",
     });
-    for tell_tale in [json!({"nonce": "n"}), json!({"at_hash": "x"}), json!({"c_hash": "x"}), json!({"nonce": ""}), json!({"nonce": null})] {
+    for tell_tale in [
+        json!({"nonce": "n"}),
+        json!({"at_hash": "x"}),
+        json!({"c_hash": "x"}),
+        json!({"nonce": ""}),
+        json!({"nonce": null}),
+    ] {
         let mut claims = id_token.clone();
         claims.as_object_mut().unwrap().extend(tell_tale.as_object().unwrap().clone());
         for typ in [None, Some("JWT")] {
@@ -98,9 +124,17 @@ fn flyteadmins_other_tokens_as_access_token() {
         &verifier(rsa().keys()),
         &[
             ("access", signed(json!({"scope": null, "scp": ["all", "offline", "access_token"]})), ACCEPTED),
-            ("first access", signed(json!({"scope": null, "scp": ["all", "offline", "f.all", "access_token"]})), ACCEPTED),
+            (
+                "first access",
+                signed(json!({"scope": null, "scp": ["all", "offline", "f.all", "access_token"]})),
+                ACCEPTED,
+            ),
             ("refresh", signed(json!({"scope": null, "scp": ["f.all", "offline", "access_token"]})), "token_type"),
-            ("code", signed(json!({"aud": [], "scope": null, "scp": ["f.all", "offline", "access_token"]})), "token_audience"),
+            (
+                "code",
+                signed(json!({"aud": [], "scope": null, "scp": ["f.all", "offline", "access_token"]})),
+                "token_audience",
+            ),
         ],
     );
 }
@@ -154,6 +188,9 @@ fn access_token_of_another_service() {
     let other = claims_with(&json!({"aud": "https://grafana.example"}));
     expect(
         &verifier(rsa().keys()),
-        &[("other", rsa().token(&other), "token_audience"), ("none", rsa().token(&claims_without("aud")), "token_audience")],
+        &[
+            ("other", rsa().token(&other), "token_audience"),
+            ("none", rsa().token(&claims_without("aud")), "token_audience"),
+        ],
     );
 }

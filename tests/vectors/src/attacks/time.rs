@@ -83,7 +83,8 @@ fn time_that_is_negative() {
 #[test]
 fn time_that_is_huge() {
     for name in ["exp", "nbf", "iat"] {
-        for number in ["1795600000000", "9223372036854775807", "18446744073709551615", "18446744073709551616", "1e308"] {
+        for number in ["1795600000000", "9223372036854775807", "18446744073709551615", "18446744073709551616", "1e308"]
+        {
             expect_number(name, number, "token_claims");
         }
         // Beyond what a double holds: the parser's to refuse.
@@ -95,7 +96,9 @@ fn time_that_is_huge() {
 #[test]
 fn time_that_is_no_number() {
     for name in ["exp", "nbf", "iat"] {
-        for number in ["NaN", "Infinity", "-Infinity", "0x7fffffff", "+1795603600", "01795603600", "1795603600.", "1_795_603_600"] {
+        for number in
+            ["NaN", "Infinity", "-Infinity", "0x7fffffff", "+1795603600", "01795603600", "1795603600.", "1_795_603_600"]
+        {
             expect_number(name, number, "token_malformed");
         }
     }

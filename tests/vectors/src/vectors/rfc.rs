@@ -78,10 +78,9 @@ fn thumbprints() {
               kEgU8awapJzKnqDKgw",
     });
     let okp = section("RFC 8037 A.4")["key"].clone();
-    for (jwk, expected) in [
-        (rsa, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"),
-        (okp, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
-    ] {
+    for (jwk, expected) in
+        [(rsa, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"), (okp, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")]
+    {
         let key = Key::from_jwk(jwk.as_object().unwrap()).unwrap();
         assert_eq!(base64url(key.thumbprint()), expected);
     }
