@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::refusal::{Refusal, RefusalKind};
+use super::weak;
 
 /// Smaller RSA keys can be broken (RFC 7518 section 3.3); larger ones only cost time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -137,6 +138,9 @@ impl Numbers {
                 if !odd(&exponent) || exponent == [1] || exponent.len() > 4 {
                     return Err(refused("an RSA key in it has an exponent that protects nothing"));
                 }
+                if weak::is_roca(&modulus) {
+                    return Err(refused("an RSA key in it was made by a generator that is broken (CVE-2017-15361)"));
+                }
                 Ok(Self::Rsa { modulus, exponent })
             }
             ("EC", Some((curve, length))) => {
@@ -151,6 +155,9 @@ impl Numbers {
                 let x = octets(jwk, "x")?;
                 if x.len() != length {
                     return Err(refused("a key in it has coordinates of the wrong length"));
+                }
+                if weak::is_small_order(&x) {
+                    return Err(refused("an Ed25519 key in it has a small order and protects nothing"));
                 }
                 Ok(Self::Okp { curve, x })
             }

@@ -21,6 +21,7 @@ mod refusal;
 #[cfg(test)]
 mod signer;
 mod verifier;
+mod weak;
 
 pub use access_token::{Profile, VerifiedToken};
 pub use algorithm::Algorithm;
