@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Arrays and objects inside each other beyond this are refused.
@@ -152,13 +153,17 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if map.contains_key(&name) {
-                let plain = name.len() <= 48 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-                self.problem.set(Some(JsonProblem::Duplicate(plain.then_some(name))));
-                return Err(A::Error::custom("duplicate member"));
+            match map.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(members.next_value_seed(inner)?);
+                }
+                Entry::Occupied(there) => {
+                    let name = there.key();
+                    let plain = name.len() <= 48 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+                    self.problem.set(Some(JsonProblem::Duplicate(plain.then(|| name.clone()))));
+                    return Err(A::Error::custom("duplicate member"));
+                }
             }
-            let value = members.next_value_seed(inner)?;
-            map.insert(name, value);
         }
         Ok(Value::Object(map))
     }

@@ -33,6 +33,17 @@ pub(super) struct Entry {
     pub(super) key: Option<([u8; 32], u64)>,
 }
 
+/// Whether what an entry rests on is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// It is: the entry serves.
+    Holds,
+    /// It is not: the entry is dropped.
+    Gone,
+    /// Nobody can tell now: the entry stays and does not serve.
+    Unknown,
+}
+
 /// Two generations: what was not asked for while the younger one filled up is forgotten, in constant time.
 #[derive(Debug, Default)]
 struct Shard {
@@ -57,22 +68,26 @@ impl Memory {
         self.shards[usize::from(hash[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The entry, if `now` is within its time and `still` holds; one that fails either is dropped.
+    /// The token, if `now` is within its time and its `ground` holds; one whose time or ground is gone is dropped.
     pub(super) fn get(
         &self,
         hash: &Hash,
         now: Timestamp,
-        still: impl FnOnce(&mut Entry) -> bool,
+        ground: impl FnOnce(&mut Entry) -> Ground,
     ) -> Option<Arc<VerifiedToken>> {
         let mut shard = self.shard(hash);
-        if let Some(entry) = shard.old.remove(hash) {
+        if !shard.old.is_empty()
+            && let Some(entry) = shard.old.remove(hash)
+        {
             shard.young.insert(*hash, entry);
         }
         let entry = shard.young.get_mut(hash)?;
-        if entry.from <= now && now < entry.until && still(entry) {
-            return Some(Arc::clone(&entry.token));
+        let in_time = entry.from <= now && now < entry.until;
+        match if in_time { ground(entry) } else { Ground::Gone } {
+            Ground::Holds => return Some(Arc::clone(&entry.token)),
+            Ground::Gone => drop(shard.young.remove(hash)),
+            Ground::Unknown => {}
         }
-        shard.young.remove(hash);
         None
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 pub use builder::VerifierBuilder;
 use keys::{Keys, Material};
 
@@ -17,7 +18,7 @@ use super::introspection::{self, Introspection};
 use super::jws::{self, Header, Jws};
 use super::kept::Fetched;
 use super::logout_token::{self, LogoutClaims};
-use super::memory::{self, Entry, Hash, Memory};
+use super::memory::{self, Entry, Ground, Hash, Memory};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,8 +55,16 @@ struct Inner {
     keys: Keys,
     introspection: Option<Introspection>,
     memory: Memory,
+    /// An issuer writes the same header until its key changes: it is parsed once.
+    last_header: ArcSwapOption<KnownHeader>,
     transport: Arc<dyn HttpTransport>,
     clock: Arc<dyn Clock>,
+}
+
+/// A header that was accepted, and its text.
+struct KnownHeader {
+    text: Box<str>,
+    header: Header,
 }
 
 impl fmt::Debug for Verifier {
@@ -124,7 +133,9 @@ impl Verifier {
         let now = inner.clock.now();
         let hash = memory::hash(text);
         let Some(material) = inner.keys.fresh(now) else {
-            let vouched = inner.memory.get(&hash, now, |entry| entry.key.is_none());
+            // Of a remembered JWT nothing can be said without the keys.
+            let vouched =
+                inner.memory.get(&hash, now, |entry| if entry.key.is_none() { Ground::Holds } else { Ground::Unknown });
             return vouched.map(Ok);
         };
         if let Some(found) = inner.remembered(&hash, now, &material) {
@@ -221,23 +232,28 @@ impl Inner {
     }
 
     /// The header, if its algorithm is one of those that were chosen.
-    fn accepted_header(&self, token: &str) -> Result<Header, Refusal> {
-        let header = Jws::cut(token)?.header()?;
+    fn accepted_header(&self, token: &str) -> Result<Arc<KnownHeader>, Refusal> {
+        let jws = Jws::cut(token)?;
+        if let Some(known) = self.last_header.load_full().filter(|known| *known.text == *jws.header) {
+            return Ok(known);
+        }
+        let header = jws.header()?;
         if self.algorithms.as_ref().is_some_and(|accepted| !accepted.contains(&header.algorithm)) {
             return Err(Refusal::new(RefusalKind::Algorithm, "its signature algorithm is not accepted"));
         }
-        Ok(header)
+        Ok(Arc::new(KnownHeader { text: jws.header.into(), header }))
     }
 
     /// A token verified before, while the key that signed it is still the issuer's.
     fn remembered(&self, hash: &Hash, now: Timestamp, material: &Fetched<Material>) -> Option<Arc<VerifiedToken>> {
         self.memory.get(hash, now, |entry| match &mut entry.key {
-            None => true,
-            Some((_, number)) if *number == material.number => true,
-            Some((thumbprint, number)) => {
+            None => Ground::Holds,
+            Some((_, number)) if *number == material.number => Ground::Holds,
+            Some((thumbprint, number)) if material.value.keys.has(thumbprint) => {
                 *number = material.number;
-                material.value.keys.has(thumbprint)
+                Ground::Holds
             }
+            Some(_) => Ground::Gone,
         })
     }
 
@@ -245,14 +261,19 @@ impl Inner {
         &self,
         token: &str,
         hash: Hash,
-        header: &Header,
+        known: &Arc<KnownHeader>,
         material: &Fetched<Material>,
         now: Timestamp,
     ) -> Result<Arc<VerifiedToken>, Refusal> {
         let jws = Jws::cut(token)?;
         let current = &material.value;
-        let (found, key) = access_token::verify_cut(&jws, header, &self.expected(&current.issuer), &current.keys, now)?;
+        let expected = self.expected(&current.issuer);
+        let (found, key) = access_token::verify_cut(&jws, &known.header, &expected, &current.keys, now)?;
         let found = Arc::new(self.with_scopes(found)?);
+        // Of a good token only: nobody else can push it out.
+        if !self.last_header.load().as_ref().is_some_and(|last| Arc::ptr_eq(last, known)) {
+            self.last_header.store(Some(Arc::clone(known)));
+        }
         if let Some(times) = found.times {
             let not_before = times.not_before.into_iter().chain(times.issued_at).max();
             let entry = Entry {

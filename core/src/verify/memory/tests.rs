@@ -22,14 +22,16 @@ fn an_entry_serves_within_its_time_and_while_its_ground_holds() {
     let memory = Memory::new(100);
     let key = hash("a");
     memory.keep(key, entry(100));
-    assert!(memory.get(&key, now(99), |_| true).is_some());
-    assert!(memory.get(&hash("b"), now(99), |_| true).is_none());
-    assert!(memory.get(&key, now(100), |_| true).is_none(), "expired");
+    assert!(memory.get(&key, now(99), |_| Ground::Holds).is_some());
+    assert!(memory.get(&hash("b"), now(99), |_| Ground::Holds).is_none());
+    assert!(memory.get(&key, now(100), |_| Ground::Holds).is_none(), "expired");
     assert_eq!(memory.len(), 0, "and dropped");
     memory.keep(key, entry(100));
-    assert!(memory.get(&key, now(49), |_| true).is_none(), "the clock was set back before its time");
+    assert!(memory.get(&key, now(49), |_| Ground::Holds).is_none(), "the clock was set back before its time");
     memory.keep(key, entry(100));
-    assert!(memory.get(&key, now(99), |_| false).is_none(), "its key went");
+    assert!(memory.get(&key, now(99), |_| Ground::Unknown).is_none(), "nobody can tell");
+    assert_eq!(memory.len(), 1, "and it stays");
+    assert!(memory.get(&key, now(99), |_| Ground::Gone).is_none(), "its key went");
     assert_eq!(memory.len(), 0);
 }
 
@@ -40,7 +42,7 @@ fn a_flood_is_bounded_and_what_is_used_stays() {
     memory.keep(used, entry(100));
     for number in 0..10_000 {
         memory.keep(hash(&number.to_string()), entry(100));
-        assert!(memory.get(&used, now(60), |_| true).is_some(), "{number}");
+        assert!(memory.get(&used, now(60), |_| Ground::Holds).is_some(), "{number}");
     }
     assert!(memory.len() <= 2 * 160 + SHARDS, "{}", memory.len());
     let nothing = Memory::new(0);

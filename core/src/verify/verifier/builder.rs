@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+
 use super::super::access_token::Profile;
 use super::super::algorithm::Algorithm;
 use super::super::claims::CLOCK_SKEW;
@@ -197,6 +199,7 @@ impl VerifierBuilder {
             keys,
             introspection: self.introspection,
             memory: Memory::new(self.remembered),
+            last_header: ArcSwapOption::empty(),
             transport,
             clock: self.clock,
         };
