@@ -52,7 +52,6 @@ impl Row {
 }
 
 /// Any error as a message: a benchmark that fails says so and ends.
-#[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 pub(crate) fn text_of(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

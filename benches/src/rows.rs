@@ -81,6 +81,7 @@ pub(crate) fn session_with_token() -> Result<Session, String> {
         flyte_generation: None,
         origin: TokenOrigin::AuthorizationCode,
         issuer: None,
+        token_endpoint_origin: None,
         client_id: None,
         client_auth_method: None,
         scopes: Vec::new(),

@@ -23,7 +23,7 @@ use crate::{Row, text_of};
 
 const ISSUER: &str = "https://idp.example";
 const AUDIENCE: &str = "https://flyte.example";
-const PEER: &str = "benches/peers/jwt.py";
+const PEER: &str = "benches/peers/pyjwt_rate.py";
 
 /// One algorithm: tokens, what is signed in them, and the key in each library's form.
 struct Subject {
