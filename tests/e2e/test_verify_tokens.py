@@ -6,7 +6,7 @@ import jwt
 import pytest
 import requests
 from harness.peers import OidcProvider
-from harness.verifying import ALGORITHMS, Joserfc, Jose, PyJwt, Verifying, with_another_payload
+from harness.verifying import ALGORITHMS, Jose, Joserfc, PyJwt, Verifying, with_another_payload
 
 ISSUER = "https://idp.example"
 AUDIENCE = "https://flyte.example"
