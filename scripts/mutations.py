@@ -73,7 +73,7 @@ def copy_tree() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
             target.chmod(source.stat().st_mode)
-    for name in [".venv", "tests/e2e/peers/node_modules"]:
+    for name in [".venv", "tests/e2e/peers/node_modules", "tests/vectors/wycheproof/vectors"]:
         link = COPY / name
         if (ROOT / name).exists() and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)

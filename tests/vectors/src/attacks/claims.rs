@@ -1,9 +1,11 @@
 //! Who issued it, for whom, and every claim of the type it should have: nothing is guessed.
 
-use flyte_auth::verify::Profile;
+use flyte_auth::verify::{Profile, Verifier};
 use serde_json::{Value, json};
 
-use crate::scene::{ACCEPTED, AUDIENCE, ISSUER, NOW, builder, claims, claims_with, claims_without, expect, verifier};
+use crate::scene::{
+    ACCEPTED, AUDIENCE, HandClock, ISSUER, NOW, builder, claims, claims_with, claims_without, expect, verifier,
+};
 use crate::signer::rsa;
 
 fn expect_claims(changes: &Value, expected: &str) {
@@ -37,6 +39,21 @@ fn duplicate_claims() {
 fn audience_missing() {
     let token = rsa().token(&claims_without("aud"));
     expect(&verifier(rsa().keys()), &[("no aud", token, "token_audience")]);
+}
+
+/// A service that looks at the audience itself still gets one to look at.
+#[test]
+fn audience_missing_where_any_is_taken() {
+    let builder = Verifier::builder(ISSUER).any_audience().clock(HandClock::new());
+    let verifier = builder.jwks(rsa().keys()).build().unwrap();
+    expect(
+        &verifier,
+        &[
+            ("any", rsa().token(&claims_with(&json!({"aud": "https://elsewhere.example"}))), ACCEPTED),
+            ("none", rsa().token(&claims_without("aud")), "token_audience"),
+            ("an empty list", rsa().token(&claims_with(&json!({"aud": []}))), "token_audience"),
+        ],
+    );
 }
 
 #[test]
@@ -102,9 +119,8 @@ fn issuer_with_a_trailing_slash() {
     );
 }
 
-fn builder_of(issuer: &str) -> flyte_auth::verify::Verifier {
-    use crate::scene::HandClock;
-    let builder = flyte_auth::verify::Verifier::builder(issuer).audience(AUDIENCE).clock(HandClock::new());
+fn builder_of(issuer: &str) -> Verifier {
+    let builder = Verifier::builder(issuer).audience(AUDIENCE).clock(HandClock::new());
     builder.jwks(rsa().keys()).build().unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::scene::{ACCEPTED, HandClock, JWKS_URI, Recorder, claims, online, verdict, verdict_of, wait};
-use crate::signer::{jwks, other_rsa, rsa};
+use crate::signer::{jwks, other_rsa, p256, rsa};
 
 fn unknown(number: usize) -> String {
     let header = json!({"alg": "RS256", "kid": format!("made-up-{number}")});
@@ -88,6 +88,21 @@ fn token_of_a_withdrawn_key() {
         assert_eq!(verdict_of(&verifier, &token).await, ACCEPTED);
         network.serve(JWKS_URI, jwks(&[other_rsa().jwk_with(&json!({"kid": "new"}))]).to_string());
         clock.step(301);
+        assert_eq!(verdict_of(&verifier, &token).await, "token_key_unknown");
+    });
+}
+
+/// As above, where the new keys came with another token: what is remembered is compared with them.
+#[test]
+fn remembered_token_of_a_withdrawn_key() {
+    let (clock, network) = (HandClock::new(), Recorder::serving(&jwks(&[rsa().jwk(), p256().jwk()])));
+    let verifier = online(&network, &clock);
+    let token = rsa().token(&claims());
+    wait(async {
+        assert_eq!(verdict_of(&verifier, &token).await, ACCEPTED);
+        network.serve(JWKS_URI, jwks(&[p256().jwk()]).to_string());
+        clock.step(301);
+        assert_eq!(verdict_of(&verifier, &p256().token(&claims())).await, ACCEPTED);
         assert_eq!(verdict_of(&verifier, &token).await, "token_key_unknown");
     });
 }
