@@ -33,7 +33,7 @@ features: ## the core with every subset of its features, and its documentation
 cross-check: ## type-checks the code for Windows and macOS, which cannot run here
 	@$(call stage,cross-check,scripts/cross-check.sh)
 
-unit: ## the tests of the Rust crates
+unit: setup ## the tests of the Rust crates, published vectors and the model among them
 	@$(call stage,unit,cargo test --workspace --locked)
 
 conformance: ## the language-neutral cases in every language; ends with a table
