@@ -1,16 +1,18 @@
 //! JWT access tokens: RFC 9068, and what issuers write who do not follow it.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::claims::{Claims, Times, wrong};
+use super::claims::{Claims, Name, Times, wrong};
 use super::jwk::Key;
 use super::jwks::KeySet;
 use super::jws::{Header, Jws};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
+use crate::protocol::json;
 use crate::protocol::secret::AccessToken;
 
 /// How much an access token must say of itself.
@@ -26,7 +28,7 @@ pub enum Profile {
 }
 
 /// An access token that was verified: by its signature, or by the authorization server's word (RFC 7662).
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct VerifiedToken {
     pub(super) issuer: Option<String>,
     pub(super) subject: Option<String>,
@@ -34,7 +36,10 @@ pub struct VerifiedToken {
     pub(super) client_id: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) times: Option<Times>,
-    pub(super) claims: Map<String, Value>,
+    /// The claims as they came; read strictly before.
+    pub(super) payload: Vec<u8>,
+    /// All of them, made when they are asked for: most services ask for none but those above.
+    pub(super) claims: OnceLock<Map<String, Value>>,
 }
 
 impl fmt::Debug for VerifiedToken {
@@ -86,15 +91,11 @@ impl VerifiedToken {
     }
     /// Any claim by its name.
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.claims().get(name)
     }
     /// Every claim.
     pub fn claims(&self) -> &Map<String, Value> {
-        &self.claims
-    }
-    /// Every claim, without a copy.
-    pub fn into_claims(self) -> Map<String, Value> {
-        self.claims
+        self.claims.get_or_init(|| json::parse_object(&self.payload).unwrap_or_default())
     }
 }
 
@@ -135,7 +136,7 @@ pub(super) fn verify_cut<'a>(
     now: Timestamp,
 ) -> Result<(VerifiedToken, &'a Key), Refusal> {
     let key = keys.verify_cut(jws, header)?;
-    let token = read(header, jws.claims()?, expected)?;
+    let token = read(header, jws.payload()?, expected)?;
     if let Some(times) = token.times {
         times.check(now, expected.clock_skew)?;
     }
@@ -143,8 +144,8 @@ pub(super) fn verify_cut<'a>(
 }
 
 /// RFC 9449, RFC 8705: a token bound to a key is worth nothing without a proof, which is not checked here.
-pub(super) fn check_unbound(claims: Claims<'_>) -> Result<(), Refusal> {
-    if claims.has("cnf") {
+pub(super) fn check_unbound(claims: &Claims) -> Result<(), Refusal> {
+    if claims.has(Name::Cnf) {
         let why = "it is bound to a key (cnf) and cannot be used as a bearer token";
         return Err(Refusal::new(RefusalKind::Type, why));
     }
@@ -152,40 +153,35 @@ pub(super) fn check_unbound(claims: Claims<'_>) -> Result<(), Refusal> {
 }
 
 /// Reads the claims of a token whose signature is good. The times are read, not compared with a clock.
-fn read(header: &Header, claims: Map<String, Value>, rules: &Expectations<'_>) -> Result<VerifiedToken, Refusal> {
-    let view = Claims(&claims);
-    check_type(header, view, rules.profile)?;
-    check_unbound(view)?;
-    view.check_issuer(rules.issuer)?;
-    let audience = view.audience()?;
+fn read(header: &Header, payload: Vec<u8>, rules: &Expectations<'_>) -> Result<VerifiedToken, Refusal> {
+    let mut claims = Claims::parse(&payload)?;
+    check_type(header, &claims, rules.profile)?;
+    check_unbound(&claims)?;
+    claims.check_issuer(rules.issuer)?;
+    let audience = claims.audience()?;
     if !names_one(&audience, rules.audience) {
         return Err(Refusal::new(RefusalKind::Audience, "it is for another audience (aud)"));
     }
-    let times = view.times()?;
-    let subject = view.subject()?;
+    let times = claims.times()?;
+    let subject = claims.subject()?;
     if rules.profile == Profile::Rfc9068 {
         let complete = subject.is_some()
             && times.issued_at.is_some()
-            && view.filled("client_id")?.is_some()
-            && view.filled("jti")?.is_some();
+            && claims.filled(Name::ClientId)?.is_some()
+            && claims.filled(Name::Jti)?.is_some();
         if !complete {
             return Err(wrong("it lacks a claim that RFC 9068 requires (sub, client_id, iat, jti)"));
         }
     }
-    let scopes = view.scopes()?;
+    let scopes = claims.scopes()?;
     if is_flyteadmin_refresh_token(&scopes) {
         return Err(Refusal::new(RefusalKind::Type, "it is a refresh token or an authorization code"));
     }
-    let owned = |text: Option<&str>| text.map(str::to_owned);
-    Ok(VerifiedToken {
-        issuer: Some(rules.issuer.to_owned()),
-        subject: owned(subject),
-        audience: audience.into_iter().map(str::to_owned).collect(),
-        client_id: owned(view.client_id()?),
-        scopes,
-        times: Some(times),
-        claims,
-    })
+    let audience = audience.into_iter().map(str::to_owned).collect();
+    let client_id = claims.client_id()?.map(str::to_owned);
+    let (issuer, subject) = (claims.take(Name::Iss), claims.take(Name::Sub));
+    let times = Some(times);
+    Ok(VerifiedToken { issuer, subject, audience, client_id, scopes, times, payload, claims: OnceLock::new() })
 }
 
 /// Whether one of the audiences is wanted; if none is, any will do.
@@ -194,7 +190,7 @@ pub(super) fn names_one(audience: &[&str], wanted: &[String]) -> bool {
 }
 
 /// RFC 8725 section 3.11: what is no access token must not pass for one.
-fn check_type(header: &Header, claims: Claims<'_>, profile: Profile) -> Result<(), Refusal> {
+fn check_type(header: &Header, claims: &Claims, profile: Profile) -> Result<(), Refusal> {
     let other = Refusal::new(RefusalKind::Type, "it is a token of another type");
     let typ = header.typ.as_deref().map(|typ| strip_application(typ).to_ascii_lowercase());
     match (typ.as_deref(), profile) {
@@ -203,19 +199,19 @@ fn check_type(header: &Header, claims: Claims<'_>, profile: Profile) -> Result<(
         _ => return Err(other),
     }
     // Back-channel logout tokens and other security events (RFC 8417 section 2.2).
-    if claims.has("events") {
+    if claims.has(Name::Events) {
         return Err(other);
     }
     // Keycloak names the kind in a claim; its older access tokens carry the login's `nonce`.
-    if let Some(Value::String(kind)) = claims.0.get("typ") {
+    if let Some(Value::String(kind)) = claims.get(Name::Typ) {
         return if kind.eq_ignore_ascii_case("bearer") { Ok(()) } else { Err(other) };
     }
     // Amazon Cognito's name for the same.
-    if claims.0.get("token_use").is_some_and(|usage| usage != "access") {
+    if claims.get(Name::TokenUse).is_some_and(|usage| usage != "access") {
         return Err(other);
     }
     // OpenID Connect Core section 2 and 3.3.2.11: only ID tokens have these.
-    if ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.has(name)) {
+    if [Name::Nonce, Name::AtHash, Name::CHash].into_iter().any(|name| claims.has(name)) {
         return Err(Refusal::new(RefusalKind::Type, "it is an ID token, not an access token"));
     }
     Ok(())
@@ -265,19 +261,18 @@ impl UnverifiedClaims {
     pub fn read(token: &AccessToken) -> Option<Self> {
         let jws = Jws::cut(token.expose()).ok()?; // EXPOSE: parsed.
         jws.header().ok()?;
-        let claims = jws.claims().ok()?;
-        let view = Claims(&claims);
-        let text = |name: &str| view.text(name).ok().flatten().map(str::to_owned);
+        let view = Claims::parse(&jws.payload().ok()?).ok()?;
+        let text = |name: Name| view.text(name).ok().flatten().map(str::to_owned);
         Some(Self {
-            issuer: text("iss"),
+            issuer: text(Name::Iss),
             clients: view.clients(),
-            subject: text("sub"),
+            subject: text(Name::Sub),
             audience: view.audience().unwrap_or_default().into_iter().map(str::to_owned).collect(),
             scopes: view.scopes().unwrap_or_default(),
-            email: text("email"),
-            preferred_username: text("preferred_username"),
-            expires_at: view.time("exp").ok().flatten(),
-            issued_at: view.time("iat").ok().flatten(),
+            email: text(Name::Email),
+            preferred_username: text(Name::PreferredUsername),
+            expires_at: view.time(Name::Exp).ok().flatten(),
+            issued_at: view.time(Name::Iat).ok().flatten(),
         })
     }
 }

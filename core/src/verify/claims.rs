@@ -2,24 +2,49 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::jws::malformed;
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
+use crate::protocol::json;
 
 /// How wrong the two clocks may be, unless said otherwise.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
-/// Claims that name the client: RFC 9068, OpenID Connect's authorized party, Okta's, Entra's first version.
-const CLIENT: [&str; 4] = ["client_id", "azp", "cid", "appid"];
-/// Scopes: RFC 9068 and RFC 8693, then Okta, Entra and flyteadmin.
-const SCOPES: [&str; 2] = ["scope", "scp"];
-/// What Entra writes in place of scopes where no user is involved.
-const ROLES: &str = "roles";
+macro_rules! names {
+    ($($name:ident $text:literal),* $(,)?) => {
+        /// A claim that is looked at here.
+        #[derive(Clone, Copy)]
+        pub(super) enum Name {
+            $($name),*
+        }
 
-/// Reads one claim after the other.
-#[derive(Clone, Copy)]
-pub(super) struct Claims<'a>(pub(super) &'a Map<String, Value>);
+        const COUNT: usize = [$($text),*].len();
+
+        fn place(name: &str) -> Option<usize> {
+            match name {
+                $($text => Some(Name::$name as usize),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+names! {
+    Active "active", Appid "appid", AtHash "at_hash", Aud "aud", Azp "azp", CHash "c_hash", Cid "cid",
+    ClientId "client_id", Cnf "cnf", Email "email", Events "events", Exp "exp", Iat "iat", Iss "iss", Jti "jti",
+    Nbf "nbf", Nonce "nonce", PreferredUsername "preferred_username", Roles "roles", Scope "scope", Scp "scp",
+    Sid "sid", Sub "sub", TokenType "token_type", TokenUse "token_use", Typ "typ",
+}
+
+/// Claims that name the client: RFC 9068, OpenID Connect's authorized party, Okta's, Entra's first version.
+const CLIENT: [Name; 4] = [Name::ClientId, Name::Azp, Name::Cid, Name::Appid];
+/// Scopes: RFC 9068 and RFC 8693, then Okta, Entra and flyteadmin.
+const SCOPES: [Name; 2] = [Name::Scope, Name::Scp];
+
+/// The claims that are looked at, out of a whole set that was read strictly; the others are checked and not built.
+pub(super) struct Claims([Option<Value>; COUNT]);
 
 /// `exp`, `nbf` and `iat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +58,37 @@ pub(super) const fn wrong(why: &'static str) -> Refusal {
     Refusal::new(RefusalKind::Claims, why)
 }
 
-impl<'a> Claims<'a> {
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+impl Claims {
+    /// Reads a claims set (RFC 7519 section 7.2, step 10).
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        // RFC 7515 has no byte order mark; the general parser would skip one.
+        if bytes.first() != Some(&b'{') {
+            return Err(malformed("its JSON is no object"));
+        }
+        json::parse_members(bytes, place)
+            .map(Self)
+            .map_err(|_| malformed("its JSON is malformed or has a member twice"))
+    }
+
+    pub(super) fn get(&self, name: Name) -> Option<&Value> {
+        self.0[name as usize].as_ref()
+    }
+
+    pub(super) fn has(&self, name: Name) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// A text that was read before, without a copy.
+    pub(super) fn take(&mut self, name: Name) -> Option<String> {
+        match self.0[name as usize].take() {
+            Some(Value::String(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        }
     }
 
     /// Absent and `null` are the same.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
-        match self.0.get(name) {
+    pub(super) fn text(&self, name: Name) -> Result<Option<&str>, Refusal> {
+        match self.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(wrong("a claim has the wrong type")),
@@ -48,20 +96,20 @@ impl<'a> Claims<'a> {
     }
 
     /// A text that says something: an empty one is absent.
-    pub(super) fn filled(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+    pub(super) fn filled(&self, name: Name) -> Result<Option<&str>, Refusal> {
         Ok(self.text(name)?.filter(|text| !text.is_empty()))
     }
 
     /// `sub`: at most 255 characters (OpenID Connect Core section 2).
-    pub(super) fn subject(&self) -> Result<Option<&'a str>, Refusal> {
-        match self.filled("sub")? {
+    pub(super) fn subject(&self) -> Result<Option<&str>, Refusal> {
+        match self.filled(Name::Sub)? {
             Some(subject) if subject.len() > 255 => Err(wrong("its subject is too long (sub)")),
             subject => Ok(subject),
         }
     }
 
     pub(super) fn check_issuer(&self, issuer: &str) -> Result<(), Refusal> {
-        match self.text("iss")? {
+        match self.text(Name::Iss)? {
             Some(found) if found == issuer => Ok(()),
             Some(_) => Err(Refusal::new(RefusalKind::Issuer, "it is of another issuer")),
             None => Err(Refusal::new(RefusalKind::Issuer, "it names no issuer (iss)")),
@@ -69,8 +117,8 @@ impl<'a> Claims<'a> {
     }
 
     /// `aud`: a text, or a list of texts.
-    pub(super) fn audience(&self) -> Result<Vec<&'a str>, Refusal> {
-        let texts = match self.0.get("aud") {
+    pub(super) fn audience(&self) -> Result<Vec<&str>, Refusal> {
+        let texts = match self.get(Name::Aud) {
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(list)) => list
                 .iter()
@@ -89,13 +137,13 @@ impl<'a> Claims<'a> {
     /// there what an application may do, beside `scp` it would be what the user is.
     pub(super) fn scopes(&self) -> Result<Vec<String>, Refusal> {
         let mut scopes: Vec<String> = Vec::new();
-        let mut add = |name: &str| -> Result<(), Refusal> {
+        let mut add = |name: Name| -> Result<(), Refusal> {
             let mut one = |text: &str| {
                 if !scopes.iter().any(|scope| scope == text) {
                     scopes.push(text.to_owned());
                 }
             };
-            match self.0.get(name) {
+            match self.get(name) {
                 None | Some(Value::Null) => {}
                 Some(Value::String(texts)) => texts.split_ascii_whitespace().for_each(one),
                 Some(Value::Array(list)) => {
@@ -110,14 +158,14 @@ impl<'a> Claims<'a> {
         for name in SCOPES {
             add(name)?;
         }
-        if !SCOPES.iter().any(|name| self.has(name)) {
-            add(ROLES)?;
+        if !SCOPES.into_iter().any(|name| self.has(name)) {
+            add(Name::Roles)?;
         }
         Ok(scopes)
     }
 
     /// The client that the token was issued to, from the first claim that names one.
-    pub(super) fn client_id(&self) -> Result<Option<&'a str>, Refusal> {
+    pub(super) fn client_id(&self) -> Result<Option<&str>, Refusal> {
         for name in CLIENT {
             if let Some(client) = self.filled(name)? {
                 return Ok(Some(client));
@@ -128,12 +176,12 @@ impl<'a> Claims<'a> {
 
     /// Every claim that names the client.
     pub(super) fn clients(&self) -> Vec<String> {
-        CLIENT.iter().filter_map(|name| self.filled(name).ok().flatten()).map(str::to_owned).collect()
+        CLIENT.into_iter().filter_map(|name| self.filled(name).ok().flatten()).map(str::to_owned).collect()
     }
 
     /// A NumericDate (RFC 7519 section 2): seconds, with a fraction or without.
-    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Refusal> {
-        match self.0.get(name) {
+    pub(super) fn time(&self, name: Name) -> Result<Option<Timestamp>, Refusal> {
+        match self.get(name) {
             None => Ok(None),
             #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
             Some(value) => match value.as_f64() {
@@ -146,9 +194,9 @@ impl<'a> Claims<'a> {
     /// `exp` is required in every kind of token here; the others where the kind says so.
     pub(super) fn times(&self) -> Result<Times, Refusal> {
         Ok(Times {
-            expires_at: self.time("exp")?.ok_or(wrong("it never expires (exp)"))?,
-            not_before: self.time("nbf")?,
-            issued_at: self.time("iat")?,
+            expires_at: self.time(Name::Exp)?.ok_or(wrong("it never expires (exp)"))?,
+            not_before: self.time(Name::Nbf)?,
+            issued_at: self.time(Name::Iat)?,
         })
     }
 }

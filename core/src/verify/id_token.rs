@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::access_token::strip_application;
 use super::algorithm::Algorithm;
-use super::claims::{self, wrong};
+use super::claims::{self, Name, wrong};
 use super::jwks::KeySet;
 use super::jws::{Header, Jws};
 use super::refusal::{Refusal, RefusalKind};
@@ -69,35 +69,34 @@ pub(super) fn check(
     let header = jws.header()?;
     check_type(&header)?;
     keys.verify_cut(&jws, &header)?;
-    let object = jws.claims()?;
-    let claims = claims::Claims(&object);
+    let claims = claims::Claims::parse(&jws.payload()?)?;
     claims.check_issuer(expected.issuer)?;
-    check_audience(claims, expected.client_id)?;
+    check_audience(&claims, expected.client_id)?;
     let times = claims.times()?;
     if times.issued_at.is_none() {
         return Err(wrong("it does not say when it was issued (iat)"));
     }
     times.check(now, skew)?;
     if let Some(nonce) = expected.nonce {
-        let same = claims.text("nonce")?.is_some_and(|found| bool::from(found.as_bytes().ct_eq(nonce.as_bytes())));
+        let same = claims.text(Name::Nonce)?.is_some_and(|found| bool::from(found.as_bytes().ct_eq(nonce.as_bytes())));
         if !same {
             return Err(wrong("it is not the answer to this login (nonce)"));
         }
     }
-    if let (Some(hash), Some(access_token)) = (claims.text("at_hash")?, expected.access_token)
+    if let (Some(hash), Some(access_token)) = (claims.text(Name::AtHash)?, expected.access_token)
         // EXPOSE: hashed.
         && !bool::from(hash.as_bytes().ct_eq(half_hash(header.algorithm, access_token.expose()).as_bytes()))
     {
         return Err(wrong("it belongs to another access token (at_hash)"));
     }
-    if claims.has("events") {
+    if claims.has(Name::Events) {
         return Err(another_type());
     }
     let owned = |name| claims.filled(name).map(|text| text.map(str::to_owned));
     Ok(Claims {
         subject: claims.subject()?.ok_or(wrong("it names nobody (sub)"))?.to_owned(),
-        email: owned("email")?,
-        preferred_username: owned("preferred_username")?,
+        email: owned(Name::Email)?,
+        preferred_username: owned(Name::PreferredUsername)?,
     })
 }
 
@@ -114,13 +113,13 @@ const fn another_type() -> Refusal {
 }
 
 /// Section 3.1.3.7, 3 to 5: in `aud`; `azp` demanded of several audiences, and ours wherever it is.
-pub(super) fn check_audience(claims: claims::Claims<'_>, client_id: &str) -> Result<(), Refusal> {
+pub(super) fn check_audience(claims: &claims::Claims, client_id: &str) -> Result<(), Refusal> {
     let refused = |why| Err(Refusal::new(RefusalKind::Audience, why));
     let audience = claims.audience()?;
     if !audience.contains(&client_id) {
         return refused("it is for another client (aud)");
     }
-    match claims.text("azp")? {
+    match claims.text(Name::Azp)? {
         Some(party) if party != client_id => refused("it was issued to another client (azp)"),
         None if audience.len() > 1 => refused("it has several audiences and names no party (azp)"),
         _ => Ok(()),

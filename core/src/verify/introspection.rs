@@ -1,11 +1,13 @@
 //! Token introspection (RFC 7662): the authorization server's word on a token that cannot be read here.
 
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::access_token::{Expectations, VerifiedToken, check_unbound, names_one};
-use super::claims::{Claims, Times, wrong};
+use super::claims::{Claims, Name, Times, wrong};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
 use crate::credential::failure;
@@ -57,9 +59,10 @@ impl Introspection {
         transport: &dyn HttpTransport,
         endpoint: &str,
         token: &AccessToken,
-    ) -> Result<Map<String, Value>> {
+    ) -> Result<Vec<u8>> {
         let reply = transport.send(Call::new(Purpose::Introspection, self.request(endpoint, token)?)).await?;
-        self.read(&reply, endpoint)
+        self.check(&reply, endpoint)?;
+        Ok(reply.body)
     }
 
     // oauth2's builder has no pass-through for a token of another server's making; the form has three members.
@@ -91,7 +94,7 @@ impl Introspection {
         request.body(form.finish().into_bytes()).map_err(|_| unusable(endpoint, "its address is no URL"))
     }
 
-    fn read(&self, reply: &Reply, endpoint: &str) -> Result<Map<String, Value>> {
+    fn check(&self, reply: &Reply, endpoint: &str) -> Result<()> {
         match reply.status.as_u16() {
             200 => {}
             400 | 401 | 403 => {
@@ -105,7 +108,7 @@ impl Introspection {
                 return Err(unusable(endpoint, &format!("HTTP {status}")).with_retryable(retryable));
             }
         }
-        json::parse_object(&reply.body).map_err(|problem| unusable(endpoint, &problem.to_string()))
+        json::parse_object(&reply.body).map(drop).map_err(|problem| unusable(endpoint, &problem.to_string()))
     }
 }
 
@@ -122,58 +125,53 @@ pub(super) fn is_opaque(token: &str) -> bool {
 }
 
 /// Reads the reply (section 2.2). What it leaves out is absent; what it has must fit.
-pub(super) fn read(
-    reply: Map<String, Value>,
-    rules: &Expectations<'_>,
-    now: Timestamp,
-) -> Result<VerifiedToken, Refusal> {
-    let claims = Claims(&reply);
-    match reply.get("active") {
+pub(super) fn read(reply: Vec<u8>, rules: &Expectations<'_>, now: Timestamp) -> Result<VerifiedToken, Refusal> {
+    let mut claims = Claims::parse(reply.trim_ascii_start())?;
+    match claims.get(Name::Active) {
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => {
             return Err(Refusal::new(RefusalKind::Inactive, "the authorization server says that it is not active"));
         }
         _ => return Err(wrong("the introspection reply does not say whether it is active")),
     }
-    if claims.has("iss") {
+    if claims.has(Name::Iss) {
         claims.check_issuer(rules.issuer)?;
     }
-    let audience = if claims.has("aud") { claims.audience()? } else { Vec::new() };
+    let audience = if claims.has(Name::Aud) { claims.audience()? } else { Vec::new() };
     if !names_one(&audience, rules.audience) {
         return Err(Refusal::new(RefusalKind::Audience, "it is for another audience (aud)"));
     }
     // A refresh token is active too: either the reply says what it is, or it is for us by name.
-    if !is_access_token(claims)? && rules.audience.is_empty() {
+    if !is_access_token(&claims)? && rules.audience.is_empty() {
         return Err(Refusal::new(
             RefusalKind::Type,
             "the authorization server does not say that it is an access token",
         ));
     }
-    check_unbound(claims)?;
-    let times = match claims.time("exp")? {
+    check_unbound(&claims)?;
+    let times = match claims.time(Name::Exp)? {
         None => None,
         Some(expires_at) => {
-            let times = Times { expires_at, not_before: claims.time("nbf")?, issued_at: claims.time("iat")? };
+            let times = Times { expires_at, not_before: claims.time(Name::Nbf)?, issued_at: claims.time(Name::Iat)? };
             times.check(now, rules.clock_skew)?;
             Some(times)
         }
     };
-    let owned = |text: Option<&str>| text.map(str::to_owned);
-    Ok(VerifiedToken {
-        issuer: owned(claims.filled("iss")?),
-        subject: owned(claims.subject()?),
-        audience: audience.into_iter().map(str::to_owned).collect(),
-        client_id: owned(claims.client_id()?),
-        scopes: claims.scopes()?,
-        times,
-        claims: reply,
-    })
+    let audience = audience.into_iter().map(str::to_owned).collect();
+    let client_id = claims.client_id()?.map(str::to_owned);
+    let scopes = claims.scopes()?;
+    claims.subject()?;
+    let (issuer, subject) = (claims.take(Name::Iss), claims.take(Name::Sub));
+    Ok(VerifiedToken { issuer, subject, audience, client_id, scopes, times, payload: reply, claims: OnceLock::new() })
 }
 
 /// `token_type` (RFC 7662), `token_use` (Hydra), `typ` (Keycloak). An error where one of them says otherwise.
-fn is_access_token(claims: Claims<'_>) -> Result<bool, Refusal> {
-    const SAID: [(&str, &[&str]); 3] =
-        [("token_type", &["bearer"]), ("token_use", &["access_token", "access"]), ("typ", &["bearer", "at+jwt"])];
+fn is_access_token(claims: &Claims) -> Result<bool, Refusal> {
+    const SAID: [(Name, &[&str]); 3] = [
+        (Name::TokenType, &["bearer"]),
+        (Name::TokenUse, &["access_token", "access"]),
+        (Name::Typ, &["bearer", "at+jwt"]),
+    ];
     let mut said = false;
     for (name, values) in SAID {
         let Some(found) = claims.filled(name)? else { continue };

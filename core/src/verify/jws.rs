@@ -96,11 +96,6 @@ impl<'a> Jws<'a> {
     pub(super) fn payload(&self) -> Result<Vec<u8>, Refusal> {
         decoded(self.payload)
     }
-
-    /// The payload as claims (RFC 7519 section 7.2, step 10).
-    pub(super) fn claims(&self) -> Result<Map<String, Value>, Refusal> {
-        object(&self.payload()?)
-    }
 }
 
 pub(super) const fn malformed(why: &'static str) -> Refusal {

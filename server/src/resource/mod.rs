@@ -98,7 +98,8 @@ pub fn verify_own(
     let expected = Expectations { issuer, audience: &audience, profile: Profile::Rfc9068, clock_skew: Duration::ZERO };
     let claims = access_token::verify(&AccessToken::new(token), &expected, &keys.key_set(), now)
         .map_err(|refusal| Refused::Invalid(format!("the token is not accepted: {refusal}").into()))?
-        .into_claims();
+        .claims()
+        .clone();
     let ids: Vec<&str> = ["jti", "sid"].iter().filter_map(|name| claims.get(*name)?.as_str()).collect();
     if store.any_revoked(&ids) {
         return Err(Refused::Invalid("the token was revoked".into()));

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-fn with<T>(claims: Value, read: impl FnOnce(Claims<'_>) -> T) -> T {
-    read(Claims(claims.as_object().unwrap()))
+fn with<T>(claims: Value, read: impl FnOnce(&Claims) -> T) -> T {
+    read(&Claims::parse(claims.to_string().as_bytes()).unwrap())
 }
 
 #[test]

@@ -16,8 +16,7 @@ fn read_with(reply: Value, audience: &[&str]) -> Result<VerifiedToken, &'static 
         profile: super::super::Profile::Jwt,
         clock_skew: Duration::from_secs(60),
     };
-    let reply = reply.as_object().unwrap().clone();
-    read(reply, &rules, NOW).map_err(Refusal::code)
+    read(reply.to_string().into_bytes(), &rules, NOW).map_err(Refusal::code)
 }
 
 fn active() -> Value {
@@ -106,7 +105,7 @@ fn answers_that_are_no_replies() {
         (200, "[]", "introspection_unusable", false),
     ] {
         let reply = scripted::json(status, body).unwrap();
-        let error = introspection.read(&reply, ENDPOINT).unwrap_err();
+        let error = introspection.check(&reply, ENDPOINT).unwrap_err();
         assert_eq!((error.code(), error.is_retryable()), (code, retryable), "{status} {body}");
         assert!(error.to_string().contains("idp.example") && !error.to_string().contains("canary"), "{error}");
     }

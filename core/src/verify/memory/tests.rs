@@ -8,7 +8,8 @@ fn entry(until: i64) -> Entry {
         client_id: None,
         scopes: Vec::new(),
         times: None,
-        claims: serde_json::Map::new(),
+        payload: Vec::new(),
+        claims: std::sync::OnceLock::new(),
     };
     Entry { token: Arc::new(token), until: Timestamp::from_secs(until), from: Timestamp::from_secs(50), key: None }
 }
