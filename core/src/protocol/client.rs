@@ -1,6 +1,11 @@
 //! Client authentication at the token endpoint (RFC 6749 section 2.3, OpenID Connect Core section 9).
 
-use super::secret::ClientSecret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::secret::{ClientSecret, SecretBytes};
 
 /// `token_endpoint_auth_method`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -49,6 +54,26 @@ impl Client {
     /// A public client.
     pub fn public(id: impl Into<String>) -> Self {
         Self { id: id.into(), secret: None, method: ClientAuthMethod::None }
+    }
+}
+
+/// The header of HTTP Basic; both parts are form-encoded first (RFC 6749 section 2.3.1). No log shows it, and it is wiped.
+pub(crate) fn basic(client_id: &str, secret: &str) -> Option<HeaderValue> {
+    let mut pair = SecretBytes::new();
+    form_encode(&mut pair, client_id);
+    pair.extend(b":");
+    form_encode(&mut pair, secret);
+    let mut encoded = Zeroizing::new(vec![0; pair.len().div_ceil(3) * 4]);
+    let length = BASE64.encode_slice(&*pair, &mut encoded).ok()?;
+    let mut header = SecretBytes::from("Basic ");
+    header.extend(encoded.get(..length)?);
+    header.into_header()
+}
+
+/// Adds `text` as a form has it.
+pub(crate) fn form_encode(form: &mut SecretBytes, text: &str) {
+    for piece in url::form_urlencoded::byte_serialize(text.as_bytes()) {
+        form.extend(piece.as_bytes());
     }
 }
 

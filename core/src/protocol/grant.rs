@@ -9,8 +9,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenResponse,
 };
@@ -19,9 +17,8 @@ use oauth2::{
     TokenUrl,
 };
 use url::Url;
-use zeroize::Zeroizing;
 
-use super::client::{Client, ClientAuthMethod};
+use super::client::{Client, ClientAuthMethod, basic, form_encode};
 use super::pkce;
 use super::secret::{AccessToken, AuthorizationCode, CodeVerifier, DeviceCode, RefreshToken, SecretBytes};
 use crate::error::{Error, ErrorKind, Result};
@@ -145,24 +142,9 @@ fn filled(made: oauth2::HttpRequest, client: &Client, secrets: &[(&'static str, 
     }
     body.extend(rest.as_bytes());
     if let (ClientAuthMethod::Basic, Some((_, secret))) = (client.method, client_secret) {
-        // RFC 6749 section 2.3.1: both are form-encoded first.
-        let mut pair = SecretBytes::new();
-        form_encode(&mut pair, &client.id);
-        pair.extend(b":");
-        form_encode(&mut pair, secret);
-        let mut encoded = Zeroizing::new(vec![0; pair.len().div_ceil(3) * 4]);
-        let length = BASE64.encode_slice(&*pair, &mut encoded).ok()?;
-        let mut header = SecretBytes::from("Basic ");
-        header.extend(encoded.get(..length)?);
-        parts.headers.insert(http::header::AUTHORIZATION, header.into_header()?);
+        parts.headers.insert(http::header::AUTHORIZATION, basic(&client.id, secret)?);
     }
     Some(http::Request::from_parts(parts, body))
-}
-
-fn form_encode(into: &mut SecretBytes, text: &str) {
-    for piece in url::form_urlencoded::byte_serialize(text.as_bytes()) {
-        into.extend(piece.as_bytes());
-    }
 }
 
 fn oauth_client(client: &Client) -> OAuthClient {
