@@ -260,6 +260,22 @@ pub(crate) enum GenerationArg {
     Both,
 }
 
+/// `id=,secret=,redirect=`: shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ClientArg(pub(crate) String);
+
+impl From<&str> for ClientArg {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for ClientArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientArg(***)")
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct SandboxArgs {
     /// HTTP port; 0 takes a free one.
@@ -291,7 +307,7 @@ pub(crate) struct SandboxArgs {
     pub(crate) auto_approve: Option<String>,
     /// A further client: id=ID[,secret=SECRET][,redirect=URI]; repeatable.
     #[arg(long = "client", value_name = "id=,secret=,redirect=")]
-    pub(crate) clients: Vec<String>,
+    pub(crate) clients: Vec<ClientArg>,
     /// Issue nothing: discover and verify the tokens of this authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) external_issuer: Option<String>,

@@ -5,6 +5,7 @@
 //! the token that it describes leaves the server.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -42,7 +43,7 @@ pub struct PendingAuthorization {
 }
 
 /// An authorization code.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Code {
     /// What it stands for.
     pub grant: Grant,
@@ -58,6 +59,12 @@ pub struct Code {
     pub used: bool,
 }
 
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").field("grant", &self.grant).field("used", &self.used).finish_non_exhaustive()
+    }
+}
+
 /// What the person answered to a device authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceAnswer {
@@ -70,7 +77,7 @@ pub enum DeviceAnswer {
 }
 
 /// A device authorization (RFC 8628).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Device {
     /// As shown: `WDJB-MJHT`.
     pub user_code: String,
@@ -90,6 +97,16 @@ pub struct Device {
     pub interval: u64,
     /// When the client last polled.
     pub polled_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Device {
+    // Whoever has the user code can confirm another login with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device")
+            .field("client_id", &self.client_id)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A refresh token.
@@ -112,7 +129,7 @@ struct Durable {
 }
 
 /// Everything, reached only under the lock.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Tables {
     /// By request id.
     pub pending: HashMap<String, PendingAuthorization>,
@@ -122,6 +139,18 @@ pub struct Tables {
     pub devices: HashMap<String, Device>,
     durable: Durable,
     dirty: bool,
+}
+
+impl fmt::Debug for Tables {
+    // The id of a request that waits is what its page answers with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables")
+            .field("pending", &self.pending.len())
+            .field("codes", &self.codes.len())
+            .field("devices", &self.devices.len())
+            .field("refresh", &self.durable.refresh.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tables {

@@ -51,7 +51,7 @@ fn options(args: &SandboxArgs) -> Result<Options> {
         refresh_token_lifetime: Duration::from_secs(args.refresh_token_lifetime),
         rotate_refresh_tokens: args.rotate_refresh_tokens,
         auto_approve: args.auto_approve.clone(),
-        clients: args.clients.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+        clients: args.clients.iter().map(|client| client.0.parse()).collect::<Result<_>>()?,
         external_issuer: args.external_issuer.clone(),
         transport: Some(Arc::new(ReqwestTransport::new(&NetworkConfig::default())?)),
         faults: args.faults.iter().map(|text| text.parse()).collect::<Result<_>>()?,

@@ -56,7 +56,7 @@ impl Spelling {
 }
 
 /// Typed flags or keyword arguments. `None` and the empty text are "not given".
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Overrides {
     /// `--config`.
     pub config: Option<PathBuf>,

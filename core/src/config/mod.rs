@@ -25,6 +25,7 @@ mod load;
 mod proxy_url;
 mod resolve;
 mod search;
+mod shown;
 pub mod trust;
 mod validate;
 mod yaml;
@@ -112,7 +113,7 @@ pub enum AuthType {
 }
 
 /// Where the client secret is. Everything but `Value` is read again when it is needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// The value itself.
     Value(ClientSecret),
@@ -204,7 +205,7 @@ pub struct Withheld {
 }
 
 /// Everything that is configured. `None` is "nobody set it" ("" in a file or variable counts as that too).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// The Flyte endpoint; `insecure` is already in it.
     pub endpoint: Option<Setting<endpoint::Endpoint>>,

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// In place of user info.
 const MASKED: &str = "***";
 
 /// The proxy for every call. `Debug` and `Display` leave out user name and password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ProxyUrl(String);
+pub struct ProxyUrl(Zeroizing<String>);
 
 impl ProxyUrl {
     /// As it was configured; nothing is checked yet.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The whole URL. Write `// EXPOSE: why` beside the call.

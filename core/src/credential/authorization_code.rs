@@ -87,12 +87,17 @@ impl fmt::Debug for PendingAuthorizationCode {
 }
 
 /// What a completed login yields.
-#[derive(Debug)]
 pub struct SignedIn {
     /// The tokens. An ID token is not validated yet.
     pub tokens: TokenSet,
     /// The `nonce` that the ID token must carry, if the scope `openid` was asked for.
     pub nonce: Option<String>,
+}
+
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
 }
 
 /// Starts an attempt with a fresh `state`, `nonce` and code verifier, and listens on the loopback redirect.

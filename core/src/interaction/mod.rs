@@ -1,5 +1,6 @@
 //! The person: who may be asked, which way a login goes, and how it is shown.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -26,7 +27,7 @@ pub enum Flow {
 }
 
 /// What a login tells the person. The CLI prints it, a notebook renders it, `--json` streams it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginEvent {
     /// Why the ladder takes this step, for example `no display here (SSH_CONNECTION is set): signing in with a code`.
@@ -65,6 +66,31 @@ pub enum LoginEvent {
         /// Why, in one line.
         why: String,
     },
+}
+
+impl fmt::Debug for LoginEvent {
+    // `state` in the URL and the user code are for the person, not for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Explain(why) => f.debug_tuple("Explain").field(why).finish(),
+            Self::Url { url, opened, ssh_hint, paste } => f
+                .debug_struct("Url")
+                .field("url", &url.split('?').next())
+                .field("opened", opened)
+                .field("ssh_hint", ssh_hint)
+                .field("paste", paste)
+                .finish(),
+            Self::UserCode { verification_uri, expires_at, .. } => f
+                .debug_struct("UserCode")
+                .field("verification_uri", verification_uri)
+                .field("expires_at", expires_at)
+                .finish_non_exhaustive(),
+            Self::Waiting { what, remaining } => {
+                f.debug_struct("Waiting").field("what", what).field("remaining", remaining).finish()
+            }
+            Self::Fallback { why } => f.debug_struct("Fallback").field("why", why).finish(),
+        }
+    }
 }
 
 /// Shows a login to a person and takes what they paste. All methods may be called from any thread.

@@ -8,13 +8,14 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt;
 
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenResponse,
 };
 use oauth2::{
-    AuthType, AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, EndpointNotSet, PkceCodeVerifier, RedirectUrl, RevocationUrl, Scope, StandardDeviceAuthorizationResponse, StandardRevocableToken,
-    TokenUrl,
+    AuthType, AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, EndpointNotSet, PkceCodeVerifier, RedirectUrl,
+    RevocationUrl, Scope, StandardDeviceAuthorizationResponse, StandardRevocableToken, TokenUrl,
 };
 use url::Url;
 
@@ -34,7 +35,7 @@ const VERIFIER: &str = "flyte-auth-stand-in-of-the-code-verifier";
 const GRANTED: &str = "flyte-auth-stand-in-of-what-was-granted";
 
 /// What every request of a login or refresh may carry beside its grant.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Parameters<'a> {
     /// Scopes, sent space-separated; none are sent if empty.
     pub scopes: &'a [String],
@@ -44,8 +45,19 @@ pub struct Parameters<'a> {
     pub extra: &'a [(String, String)],
 }
 
+impl fmt::Debug for Parameters<'_> {
+    // A further parameter may be a secret: names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parameters")
+            .field("scopes", &self.scopes)
+            .field("audience", &self.audience)
+            .field("extra", &self.extra.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish()
+    }
+}
+
 /// What an authorization request carries (RFC 6749 section 4.1.1, RFC 7636, OpenID Connect Core 3.1.2.1).
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct AuthorizationRequest<'a> {
     /// The authorization endpoint; its own query is kept.
     pub endpoint: &'a str,
@@ -61,6 +73,18 @@ pub struct AuthorizationRequest<'a> {
     pub verifier: &'a CodeVerifier,
     /// Scopes, audience, extras.
     pub parameters: Parameters<'a>,
+}
+
+impl fmt::Debug for AuthorizationRequest<'_> {
+    // `state` and `nonce` are for the server and for whoever waits for its answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("endpoint", &self.endpoint)
+            .field("client_id", &self.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("parameters", &self.parameters)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A grant at the token endpoint.
@@ -106,11 +130,7 @@ type OAuthClient = oauth2::Client<
 
 /// Runs one of `oauth2`'s request methods and takes the request it would have sent. The answer it is given, an empty
 /// 400, ends every one of them, the polling loop of the device grant too.
-fn keep(
-    client: &Client,
-    secrets: &[(&'static str, &str)],
-    make: impl FnOnce(&Sender<'_>),
-) -> Result<Request> {
+fn keep(client: &Client, secrets: &[(&'static str, &str)], make: impl FnOnce(&Sender<'_>)) -> Result<Request> {
     let kept = RefCell::new(None);
     make(&|request| {
         kept.borrow_mut().get_or_insert(request);
@@ -132,7 +152,8 @@ fn filled(made: oauth2::HttpRequest, client: &Client, secrets: &[(&'static str, 
     let mut body = SecretBytes::new();
     let mut rest = form.as_str();
     let next = |rest: &str| {
-        let places = secrets.iter().filter_map(|(stand_in, secret)| Some((rest.find(stand_in)?, stand_in.len(), *secret)));
+        let places =
+            secrets.iter().filter_map(|(stand_in, secret)| Some((rest.find(stand_in)?, stand_in.len(), *secret)));
         places.min_by_key(|(at, ..)| *at)
     };
     while let Some((at, length, secret)) = next(rest) {

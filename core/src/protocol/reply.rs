@@ -2,6 +2,7 @@
 //!
 //! Judged by status and content type, never by words in a message; a body never enters an error.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -37,7 +38,7 @@ pub struct TokenReply {
 }
 
 /// A successful device authorization reply (RFC 8628 section 3.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeviceAuthorization {
     /// For polling.
     pub device_code: DeviceCode,
@@ -51,6 +52,17 @@ pub struct DeviceAuthorization {
     pub expires_in: Duration,
     /// Least time between two polls.
     pub interval: Duration,
+}
+
+impl fmt::Debug for DeviceAuthorization {
+    // Whoever has the user code can confirm another login with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceAuthorization")
+            .field("verification_uri", &self.verification_uri)
+            .field("expires_in", &self.expires_in)
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a reply is not a success.
@@ -242,7 +254,8 @@ fn token_reply(mut members: SecretObject) -> Result<TokenReply, Problem> {
         Some(Value::Array(items)) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
         _ => None,
     };
-    let refresh_expires_in = ["refresh_expires_in", "refresh_token_expires_in"].iter().find_map(|name| members.get(*name));
+    let refresh_expires_in =
+        ["refresh_expires_in", "refresh_token_expires_in"].iter().find_map(|name| members.get(*name));
     Ok(TokenReply {
         expires_in: members.get("expires_in").and_then(lifetime),
         refresh_expires_in: refresh_expires_in.and_then(lifetime),

@@ -12,6 +12,21 @@ mod bytes;
 pub use bytes::SecretBytes;
 pub(crate) use bytes::{SecretObject, wipe};
 
+/// Does not compile if the type has the trait: then two candidates for `proof` are there, and none is named.
+macro_rules! has_no {
+    ($type:ty: $($trait:path),+) => {$(
+        const _: fn() = || {
+            trait Proof<Which> {
+                fn proof() {}
+            }
+            impl<T: ?Sized> Proof<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Proof<Has> for T {}
+            let _ = <$type as Proof<_>>::proof;
+        };
+    )+};
+}
+
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -50,6 +65,8 @@ macro_rules! secret {
             }
         }
         impl Eq for $name {}
+
+        has_no!($name: fmt::Display, serde::Serialize);
     };
 }
 
@@ -82,12 +99,23 @@ secret!(
     DeviceCode
 );
 
+has_no!(SecretBytes: fmt::Display, serde::Serialize);
+has_no!(SecretObject: fmt::Debug, fmt::Display, serde::Serialize);
+has_no!(crate::session::Token: fmt::Display, serde::Serialize);
+has_no!(crate::credential::TokenSet: fmt::Display, serde::Serialize);
+has_no!(super::reply::TokenReply: fmt::Display, serde::Serialize);
+// A record is written into stores, and so it can be serialised.
+has_no!(crate::store::Record: fmt::Display);
+
 /// Names a token in a log without giving anything of it away: the first eight hex digits of its SHA-256.
 pub fn fingerprint(token: &str) -> String {
     use sha2::Digest;
     let digest = sha2::Sha256::digest(token.as_bytes());
     digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod shown;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! What a request asks for and as whom: configuration before discovery.
 
+use std::fmt;
+
 use super::{Inner, Source};
 use crate::config::{ProcessContext, SecretSource, Setting};
 use crate::credential::client_secret;
@@ -11,11 +13,17 @@ use crate::protocol::grant::Parameters;
 use crate::protocol::secret::ClientSecret;
 
 /// What a request asks for, resolved from configuration and discovery: explicit before the server's.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) scopes: Vec<String>,
     pub(crate) audience: Option<String>,
     pub(crate) extra: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parameters().fmt(f)
+    }
 }
 
 impl Asked {

@@ -25,7 +25,8 @@ async fn read_file(path: &Path) -> io::Result<Zeroizing<String>> {
         if bytes.len() > MAX_FILE {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))?;
         Ok(Zeroizing::new(text.to_owned()))
     };
     tokio::time::timeout(FILE_TIMEOUT, read)

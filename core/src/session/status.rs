@@ -140,7 +140,10 @@ impl Session {
     pub(crate) async fn whoami_with(&self, token: &super::Token) -> Result<UserInfo> {
         let inner = &self.inner;
         let discovery = inner.discoverer.discover(&inner.target).await?;
-        inner.discoverer.user_info(&inner.target, &discovery, token.header_name(), &Zeroizing::new(token.header_value())).await
+        inner
+            .discoverer
+            .user_info(&inner.target, &discovery, token.header_name(), &Zeroizing::new(token.header_value()))
+            .await
     }
 
     /// Forgets a token that the server has rejected, and asks once more with a new one.

@@ -96,7 +96,8 @@ impl Document {
     /// `session_document_invalid` (kind `Config`) for what is no such document; kind `Store`, code `store_newer`, for one
     /// of a newer version.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut members = SecretObject::from(json::parse_object(bytes).map_err(|problem| invalid(&problem.to_string()))?);
+        let mut members =
+            SecretObject::from(json::parse_object(bytes).map_err(|problem| invalid(&problem.to_string()))?);
         if members.get("format").and_then(Value::as_str) != Some(FORMAT) {
             let failed = members.contains_key("error");
             return Err(invalid(if failed { "it is the error of a failed export" } else { "it has another format" }));

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::store_error;
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::error::{Error, Result};
+use crate::protocol::secret::SecretBytes;
 
 #[cfg(any(target_os = "macos", windows))]
 #[path = "os_keyring/native.rs"]
@@ -42,9 +43,9 @@ const REST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 enum Request {
     Read,
-    Write(Zeroizing<Vec<u8>>),
+    Write(SecretBytes),
     Delete,
-    Probe(Zeroizing<Vec<u8>>),
+    Probe(SecretBytes),
 }
 
 /// An item's name, and what a person reads in the keyring's own window.
@@ -93,7 +94,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::read`]; `keyring_too_long` where the platform limits an item (Windows: 2,560 bytes).
     pub fn write(self, service: &str, user: &str, label: &str, secret: &[u8]) -> Result<()> {
-        let request = Request::Write(Zeroizing::new(secret.to_vec()));
+        let request = Request::Write(secret.to_vec().into());
         self.ask(service, user, Some(label), request).map(drop)
     }
 
@@ -115,7 +116,7 @@ impl Keyring {
         SystemEntropy.fill(&mut random);
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let user = format!("probe-{}", hex(&random[..8]));
-        let request = Request::Probe(Zeroizing::new(hex(&random[8..]).into_bytes()));
+        let request = Request::Probe(hex(&random[8..]).into());
         self.ask(SERVICE, &user, Some("flyte-auth: does the keyring work?"), request).map(drop)
     }
 

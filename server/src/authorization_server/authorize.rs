@@ -6,8 +6,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use flyte_auth::testing;
 use flyte_auth::Timestamp;
+use flyte_auth::testing;
 
 use super::params::Params;
 use super::{AuthorizationServer, Client, OAuthError, pages};
@@ -24,7 +24,7 @@ enum ResponseMode {
 }
 
 /// A valid authorization request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     /// Who asks.
     pub client_id: String,
@@ -39,6 +39,17 @@ pub struct AuthorizationRequest {
     nonce: Option<String>,
     /// Fills the form of the sign-in page.
     pub login_hint: Option<String>,
+}
+
+impl std::fmt::Debug for AuthorizationRequest {
+    // `state` and `nonce` are the client's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("client_id", &self.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where an error of a request goes.

@@ -7,8 +7,15 @@ use axum::http::{HeaderMap, header};
 use super::OAuthError;
 
 /// Decoded parameters.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Params(HashMap<String, String>);
+
+impl std::fmt::Debug for Params {
+    // Codes, verifiers, tokens and secrets come this way: names only.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
 
 impl Params {
     /// From `application/x-www-form-urlencoded` bytes.

@@ -37,7 +37,7 @@ use crate::users::{User, Users};
 use crate::{private_file, random};
 
 /// A client, as the ready line names it. The secret of a sandbox client is no secret: it is how a test learns it.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Clone, Serialize, PartialEq, Eq)]
 pub struct ReadyClient {
     /// `client_id`.
     pub id: String,
@@ -45,6 +45,15 @@ pub struct ReadyClient {
     pub secret: Option<String>,
     /// Registered redirects.
     pub redirect_uris: Vec<String>,
+}
+
+impl std::fmt::Debug for ReadyClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadyClient")
+            .field("id", &self.id)
+            .field("redirect_uris", &self.redirect_uris)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where everything is, once it is there: the first line on standard output of `flyte-auth sandbox`.

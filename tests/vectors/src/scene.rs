@@ -101,12 +101,7 @@ impl HttpTransport for Recorder {
             let body = answer.ok_or_else(|| Failure { kind: FailureKind::Dns, error: unknown() })?;
             let mut headers = http::HeaderMap::new();
             headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-            Ok(Reply {
-                status: http::StatusCode::OK,
-                headers,
-                body: body.into(),
-                trailers: http::HeaderMap::new(),
-            })
+            Ok(Reply { status: http::StatusCode::OK, headers, body: body.into(), trailers: http::HeaderMap::new() })
         })
     }
 }

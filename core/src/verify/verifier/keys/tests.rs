@@ -19,7 +19,8 @@ fn the_issuer_says_how_long_within_bounds() {
         for line in lines {
             headers.append(http::header::CACHE_CONTROL, line.parse().unwrap());
         }
-        let reply = Reply { status: http::StatusCode::OK, headers, body: Vec::new().into(), trailers: http::HeaderMap::new() };
+        let reply =
+            Reply { status: http::StatusCode::OK, headers, body: Vec::new().into(), trailers: http::HeaderMap::new() };
         assert_eq!(lifetime(&reply), Duration::from_secs(seconds), "{lines:?}");
     }
 }
