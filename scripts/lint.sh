@@ -8,6 +8,7 @@ scripts/check-release-features.sh
 cargo clippy --workspace --all-targets --locked -- --deny warnings
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .
+scripts/check-expose.py
 
 scripts/deny.sh
 # Code that moved would leave a mutation that breaks nothing.

@@ -68,6 +68,7 @@ fn first_sight(subject: &Subject, rounds: usize) -> Result<Vec<Row>, String> {
             subject.raw.verify_sig(signed.as_bytes(), signature).is_ok()
         })?);
         theirs.push(per_second(&subject.tokens, |token| {
+            // EXPOSE: for the peer.
             jsonwebtoken::decode::<Map<String, Value>>(token.expose(), &peer_key, &peer).is_ok()
         })?);
     }
@@ -195,6 +196,7 @@ fn python(subject: &Subject) -> Result<Option<f64>, String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|cause| cause.to_string())?;
+    // EXPOSE: for the peer.
     let tokens: Vec<&str> = subject.tokens.iter().map(AccessToken::expose).collect();
     let order = json!({
         "algorithm": subject.name, "jwk": subject.jwk, "issuer": ISSUER, "audience": AUDIENCE, "tokens": tokens,

@@ -223,6 +223,7 @@ fn flag_entries(request: &LoadRequest<'_>) -> Vec<Entry> {
         (Key::CaCert, path(&given.ca_cert)),
         (Key::TlsCertFile, path(&given.client_cert)),
         (Key::TlsKeyFile, path(&given.client_key)),
+        // EXPOSE: carried to the setting of the same type; `Raw` has no Debug.
         (Key::HttpProxyUrl, given.http_proxy_url.as_ref().and_then(|url| text(&Some(url.expose().to_owned())))),
         (Key::AuthType, text(&given.auth_type)),
         (Key::ClientId, text(&given.client_id)),

@@ -112,7 +112,7 @@ impl ReqwestTransport {
                 proxy_by_tls: network
                     .http_proxy_url
                     .as_ref()
-                    .is_some_and(|url| url.value.expose().starts_with("https:")),
+                    .is_some_and(|url| url.value.expose().starts_with("https:")), // EXPOSE: its scheme.
             },
             clients: ArcSwap::new(Clients::of_this_process()),
         })
