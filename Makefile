@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit conformance e2e  race crash soak model mutations security \
+.PHONY: help setup demo test lint features cross-check unit conformance e2e race crash soak model mutations security \
 	build bench bench-quick
 
 help: ## this list
