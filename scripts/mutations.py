@@ -139,7 +139,9 @@ def main() -> int:
         verdict, output = judge(mutation, passing)
         seconds = time.monotonic() - started
         verdicts.append(verdict)
-        print(f"[{number}/{len(mutations)}] {verdict:<16} {mutation.area}: {mutation.name} ({seconds:.0f} s)", flush=True)
+        print(
+            f"[{number}/{len(mutations)}] {verdict:<16} {mutation.area}: {mutation.name} ({seconds:.0f} s)", flush=True
+        )
         if verdict != "noticed":
             print("\n".join(output.splitlines()[-30:]), flush=True)
     noticed = verdicts.count("noticed")
