@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ["core/src", "cli/src", "server/src", "testkit/src", "benches/src", "examples/rust", "tests/conformance/rust/src"]
+ROOMS = [
+    "core/src",
+    "cli/src",
+    "server/src",
+    "testkit/src",
+    "benches/src",
+    "examples/rust",
+    "tests/conformance/rust/src",
+]
 CALL = re.compile(r"\.expose\(\)|::expose\b|\.expose_secret\(\)")
 REASON = re.compile(r"// EXPOSE: \S")
 # How many lines a reason may stand above its call: a statement is not always one line.

@@ -57,7 +57,9 @@ def test_sources_of_the_secret(cli, sandbox, home, source):
     elif source == "variable":
         environment |= {"FLYTE_CREDENTIALS_CLIENT_SECRET_ENV_VAR": "MY_SECRET", "MY_SECRET": "foobar\n"}
     else:
-        extra = {"clientSecretCommand": ["/bin/echo", "foobar"]}
+        # A command that has the secret among its arguments would show it to every user of the machine.
+        (home / "secret").write_text("foobar\n")
+        extra = {"clientSecretCommand": ["/bin/cat", str(home / "secret")]}
     settings = home / "config.yaml"
     settings.write_text(
         "admin:\n" + "".join(f"  {k}: {json.dumps(v)}\n" for k, v in {"endpoint": sandbox.http, **extra}.items())

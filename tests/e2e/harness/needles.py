@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-# Of a form this much is looked for: who finds a whole secret finds its beginning, and a secret that was cut is found too.
+# Of a form this much is looked for: who finds a whole secret finds its beginning, and a cut one is found too.
 LENGTH = 24
 # Whatever is shorter is found by chance.
 SHORTEST = 8
+# So many different letters at least: what a secret is made of.
+VARIETY = 4
 # Bytes, not letters: ten times as quick.
 _PLAIN = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
@@ -56,7 +58,9 @@ def needles(secret: str) -> set[str]:
         parts.append(secret[-2 * LENGTH :])
     if secret.count(".") == 2:
         parts += [part[: 2 * LENGTH] for part in secret.split(".") if len(part) > LENGTH]
-    return {form[:LENGTH] for part in parts for form in _forms(part) if len(form) >= min(SHORTEST, len(secret))}
+    # One letter over and over, as in tests of very long values, is found by chance too.
+    telling = [part for part in parts if len(set(part[:LENGTH])) >= VARIETY]
+    return {form[:LENGTH] for part in telling for form in _forms(part) if len(form) >= min(SHORTEST, len(secret))}
 
 
 @dataclass(frozen=True)
