@@ -10,6 +10,10 @@
 
 use crate::clock::Timestamp;
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod parsers;
+
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
 pub const STOP_POINTS: [&str; 16] = [
     "refresh.start",

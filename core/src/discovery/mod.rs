@@ -6,7 +6,7 @@
 //! some of the paths through, but end as that error. No answer at all (DNS, TLS, refused, timeout) stops at once.
 
 mod address;
-mod cache;
+pub(crate) mod cache;
 mod issuer;
 mod probe;
 #[cfg(test)]
