@@ -9,7 +9,8 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit conformance e2e race crash soak build bench bench-quick
+.PHONY: help setup demo test lint features cross-check unit conformance e2e race crash soak model mutations security \
+	build bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,7 +33,7 @@ features: ## the core with every subset of its features, and its documentation
 cross-check: ## type-checks the code for Windows and macOS, which cannot run here
 	@$(call stage,cross-check,scripts/cross-check.sh)
 
-unit: ## the tests of the Rust crates
+unit: setup ## the tests of the Rust crates, published vectors and the model among them
 	@$(call stage,unit,cargo test --workspace --locked)
 
 conformance: ## the language-neutral cases in every language; ends with a table
@@ -42,7 +43,7 @@ conformance: ## the language-neutral cases in every language; ends with a table
 e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
-# The long forms; `make e2e` has the short ones.
+# The long forms; `make e2e`, `make unit` and `make ` have the short ones.
 suite = cargo build --locked --workspace --bins && .venv/bin/python -m pytest -s tests/e2e/$(1) $(PYTEST_ARGS)
 
 race: setup ## 64 processes x 16 threads, ten times: one refresh, one login
@@ -53,6 +54,15 @@ crash: setup ## SIGKILL at every step of refresh and save, 1,000 seeded runs (CR
 
 soak: setup ## ten minutes of tokens that live 10 s: nobody is ever served an expired one
 	@export SOAK_SECONDS=600 SOAK_LIFETIME=10; $(call stage,soak,$(call suite,test_soak.py))
+
+model: ## every history of three processes in the model of the refresh protocol; prints the states
+	@$(call stage,model,cargo run --release --locked -p flyte-auth-model -- check --processes 3)
+
+mutations: setup ## breaks the code in every listed way, one at a time: the tests must notice (MUTATIONS: some of them)
+	@$(call stage,mutations,scripts/mutations.py $(MUTATIONS))
+
+security: setup ## the security suites, the long ones too, and their table
+	@$(call stage,security,scripts/security.py)
 
 build: ## release build of the command line at target/release/flyte-auth
 	@cargo build --release --locked -p flyte-auth-cli && scripts/check-release-features.sh target/release/flyte-auth

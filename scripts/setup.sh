@@ -10,7 +10,9 @@ what=${1:-test}
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
-for tool in cargo node npm python3; do
+tools=(cargo node npm python3)
+[ "$what" = demo ] || tools+=(go)
+for tool in "${tools[@]}"; do
   command -v "$tool" > /dev/null || fail "$tool is missing; the README says what a fresh machine needs"
 done
 
@@ -66,5 +68,16 @@ if [ "$what" != demo ]; then
     echo "setup: Node packages into $peers"
     npm ci --prefix $peers --no-audit --no-fund --loglevel=error
     stamp $peers/package-lock.json $peers/node_modules/.installed
+  fi
+
+  # Test vectors that only a Go module has. Its folder is part of Go's cache, which may be cleaned: they are copied.
+  vectors=tests/vectors/wycheproof
+  if ! stamped $vectors/go.sum $vectors/vectors/.installed; then
+    echo "setup: Wycheproof's JSON Web vectors into $vectors"
+    module=$(cd $vectors && go mod download -json github.com/c2sp/wycheproof |
+      python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+    mkdir -p $vectors/vectors
+    install -m 644 "$module"/testvectors_v1/json_web_{signature,key}_test.json $vectors/vectors
+    stamp $vectors/go.sum $vectors/vectors/.installed
   fi
 fi

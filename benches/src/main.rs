@@ -14,6 +14,7 @@ mod process;
 mod rows;
 mod sandbox;
 mod stopwatch;
+mod verify;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -39,13 +40,30 @@ impl Row {
     ) -> Self {
         Self { area, case, subject, value, unit, better: "lower" }
     }
+    pub(crate) fn higher(
+        area: &'static str,
+        case: &'static str,
+        subject: &'static str,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
+        Self { area, case, subject, value, unit, better: "higher" }
+    }
+}
+
+/// Any error as a message: a benchmark that fails says so and ends.
+pub(crate) fn text_of(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 fn main() -> ExitCode {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+    let given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    let quick = given("--quick");
     let bin =
         std::env::var_os("FLYTE_AUTH_BIN").map_or_else(|| PathBuf::from("target/release/flyte-auth"), PathBuf::from);
-    let rows = match rows::all(&bin, quick) {
+    // `--only-verify` needs no binary: the quick loop while the verifier is worked on.
+    let measured = if given("--only-verify") { verify::rows(quick) } else { rows::all(&bin, quick) };
+    let rows = match measured {
         Ok(rows) => rows,
         Err(why) => {
             report(&format!("benchmarks failed: {why}"));

@@ -14,11 +14,12 @@ use flyte_auth::store::{Record, TokenStore as _};
 use crate::process::{Subject, median, race};
 use crate::sandbox::Sandbox;
 use crate::stopwatch::Stopwatch;
-use crate::{Row, allocations, contended, herd};
+use crate::{Row, allocations, contended, herd, verify};
 
 pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let mut rows = fresh_token_in_memory()?;
     rows.extend(contended::rows()?);
+    rows.extend(verify::rows(quick)?);
     rows.extend(processes(bin, quick)?);
     rows.extend(herd::rows(bin, quick)?);
     Ok(rows)
@@ -80,6 +81,7 @@ pub(crate) fn session_with_token() -> Result<Session, String> {
         flyte_generation: None,
         origin: TokenOrigin::AuthorizationCode,
         issuer: None,
+        token_endpoint_origin: None,
         client_id: None,
         client_auth_method: None,
         scopes: Vec::new(),

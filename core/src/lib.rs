@@ -12,6 +12,7 @@ pub mod config;
 pub mod credential;
 pub mod discovery;
 pub mod error;
+pub mod firewall;
 pub mod fork;
 mod integration;
 pub mod interaction;

@@ -6,17 +6,23 @@
 //! | `FLYTE_AUTH_TESTING_STOP` | `POINT` or `POINT@N`: the process kills itself (SIGKILL) at the Nth pass of this point |
 //! | `FLYTE_AUTH_TESTING_PAUSE` | `POINT=MILLISECONDS`: waits there, once |
 //! | `FLYTE_AUTH_TESTING_CLOCK` | a file with a number of milliseconds, read at every look at the clock and added to it |
-//! | `FLYTE_AUTH_TESTING_TRACE` | a file that gets a line for every point passed: its name, nanoseconds of the monotonic clock |
+//! | `FLYTE_AUTH_TESTING_TRACE` | a file that gets a line of JSON for every point passed; `tests/model` judges it |
+
+use std::path::Path;
 
 use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::session::Token;
+use crate::store::Record;
 
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod parsers;
 
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
-pub const STOP_POINTS: [&str; 16] = [
+pub const STOP_POINTS: [&str; 18] = [
     "refresh.start",
+    "look.after",
     "discovery.before",
     "discovery.after",
     "lock.before",
@@ -31,13 +37,41 @@ pub const STOP_POINTS: [&str; 16] = [
     "save.folder_synced",
     "save.after",
     "publish.after",
+    "unlock.before",
     "unlock.after",
 ];
+
+/// What a trace tells beside a point's name. Tokens as digests.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "what is told is read with the feature alone"))]
+pub(crate) enum Facts<'a> {
+    /// What is wanted: a token of a generation after this.
+    NewerThan(Option<u64>),
+    /// What was read or published.
+    Record(Option<&'a Record>),
+    /// What an exchange came to.
+    Answer(&'a Result<Record>),
+    /// What was rejected.
+    Token(&'a Token),
+    /// Where a file is written.
+    Folder(&'a Path),
+}
 
 /// Passes a stop point.
 #[cfg(not(feature = "testing"))]
 #[inline(always)]
 pub(crate) fn stop_point(_name: &'static str) {}
+
+/// Passes a stop point at which there is something to tell.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub(crate) fn stop_point_with(_name: &'static str, _facts: Facts<'_>) {}
+
+/// Tells the trace what an authorization server did with a refresh token, before anybody gets the answer: `next` is the
+/// token in its place (the same one where it stays), `None` if it was refused.
+#[cfg(not(feature = "testing"))]
+#[inline(always)]
+pub fn exchanged(_presented: &str, _next: Option<&str>) {}
 
 /// The clock's reading, moved if the suite says so.
 #[cfg(not(feature = "testing"))]
@@ -47,13 +81,18 @@ pub(crate) fn moved(now: Timestamp) -> Timestamp {
 }
 
 #[cfg(feature = "testing")]
-pub(crate) use with_feature::{moved, stop_point};
+pub use with_feature::exchanged;
+#[cfg(feature = "testing")]
+pub(crate) use with_feature::{moved, stop_point, stop_point_with};
 
 #[cfg(feature = "testing")]
 mod with_feature {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 
@@ -84,11 +123,48 @@ mod with_feature {
     }
 
     pub(crate) fn stop_point(name: &'static str) {
+        passed(name, || Value::Null);
+    }
+
+    pub(crate) fn stop_point_with(name: &'static str, facts: Facts<'_>) {
+        passed(name, || match facts {
+            Facts::NewerThan(generation) => json!({ "newer_than": generation }),
+            Facts::Record(record) => json!({ "record": record.map(told) }),
+            Facts::Answer(Ok(record)) => json!({ "record": told(record) }),
+            Facts::Answer(Err(error)) => json!({ "error": error.code(), "retryable": error.is_retryable() }),
+            Facts::Token(token) => {
+                let access = digest(token.expose()); // EXPOSE: into a digest.
+                json!({ "record": { "generation": token.generation(), "access": access, "refresh": null } })
+            }
+            Facts::Folder(folder) => json!({ "folder": folder.file_name().map(|name| name.to_string_lossy()) }),
+        });
+    }
+
+    /// As without the feature.
+    pub fn exchanged(presented: &str, next: Option<&str>) {
+        if let Some(file) = &plan().trace {
+            trace(file, "server.exchanged", json!({ "presented": digest(presented), "next": next.map(digest) }));
+        }
+    }
+
+    fn told(record: &Record) -> Value {
+        json!({
+            "generation": record.generation,
+            "access": digest(record.access_token.expose()), // EXPOSE: into a digest.
+            "refresh": record.refresh_token.as_ref().map(|token| digest(token.expose())), // EXPOSE: into a digest.
+        })
+    }
+
+    fn digest(secret: &str) -> String {
+        Sha256::digest(secret)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn passed(name: &'static str, facts: impl FnOnce() -> Value) {
         static PASSED: AtomicU64 = AtomicU64::new(0);
         static PAUSED: AtomicU64 = AtomicU64::new(0);
         let plan = plan();
         if let Some(file) = &plan.trace {
-            trace(file, name);
+            trace(file, name, facts());
         }
         if let Some((_, pause)) = plan.pause.as_ref().filter(|(point, _)| point == name)
             && PAUSED.fetch_add(1, Ordering::Relaxed) == 0
@@ -99,22 +175,33 @@ mod with_feature {
         if let Some((_, nth)) = plan.stop.as_ref().filter(|(point, _)| point == name)
             && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth
         {
+            if let Some(file) = &plan.trace {
+                trace(file, "killed", Value::Null);
+            }
             end();
         }
     }
 
+    /// One write a line, so that lines of many processes do not run together. The monotonic clock is one for all of them.
     #[cfg(unix)]
-    fn trace(file: &std::path::Path, name: &str) {
+    fn trace(file: &Path, name: &str, facts: Value) {
         use std::io::Write as _;
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let line = format!("{name} {}\n", time.tv_sec * 1_000_000_000 + time.tv_nsec);
+        let mut line = json!({
+            "at": time.tv_sec * 1_000_000_000 + time.tv_nsec,
+            "process": std::process::id(),
+            "step": name,
+        });
+        if let (Value::Object(line), Value::Object(facts)) = (&mut line, facts) {
+            line.extend(facts);
+        }
         if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(file) {
-            let _ = file.write_all(line.as_bytes());
+            let _ = file.write_all(format!("{line}\n").as_bytes());
         }
     }
 
     #[cfg(not(unix))]
-    fn trace(_file: &std::path::Path, _name: &str) {}
+    fn trace(_file: &Path, _name: &str, _facts: Value) {}
 
     #[cfg(unix)]
     fn end() {

@@ -9,10 +9,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use flyte_auth::error::{Error, Result};
+use flyte_auth::protocol::json;
+use flyte_auth::verify::KeySet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -120,18 +122,6 @@ impl Key {
             Pair::Ec(pair) => Some(pair.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec()),
         }
     }
-
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let verified = match &self.pair {
-            Pair::Rsa(pair) => {
-                UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref())
-                    .verify(message, signature)
-            }
-            Pair::Ec(pair) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref())
-                .verify(message, signature),
-        };
-        verified.is_ok()
-    }
 }
 
 /// Modulus and exponent of a PKCS #1 `RSAPublicKey`: a DER sequence of two integers (RFC 8017 appendix A.1.1).
@@ -156,9 +146,27 @@ fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((modulus.strip_prefix(&[0]).unwrap_or(modulus), exponent))
 }
 
+/// The keys at one moment. The first signs; all verify.
+struct Current {
+    keys: Vec<Arc<Key>>,
+    verifying: KeySet,
+}
+
+impl Current {
+    fn new(keys: Vec<Arc<Key>>) -> Arc<Self> {
+        // Our own keys are good keys: the set cannot be refused.
+        let verifying = jwks_of(&keys).as_object().and_then(|set| KeySet::from_object(set).ok()).unwrap_or_default();
+        Arc::new(Self { keys, verifying })
+    }
+}
+
+fn jwks_of(keys: &[Arc<Key>]) -> Value {
+    json!({ "keys": keys.iter().map(|key| key.public.clone()).collect::<Vec<_>>() })
+}
+
 /// The key set. The first key signs.
 pub struct Keys {
-    keys: RwLock<Vec<Arc<Key>>>,
+    current: RwLock<Arc<Current>>,
     algorithm: SigningAlgorithm,
     file: Option<PathBuf>,
 }
@@ -187,15 +195,15 @@ impl Keys {
             }
         }
         let fresh = keys.is_empty();
-        let keys = Self { keys: RwLock::new(keys), algorithm, file };
+        let keys = Self { current: RwLock::new(Current::new(keys)), algorithm, file };
         if fresh {
             keys.rotate()?;
         }
         Ok(keys)
     }
 
-    fn current(&self) -> Vec<Arc<Key>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A new key signs from now on; the earlier ones still verify. Returns the new `kid`.
@@ -205,7 +213,7 @@ impl Keys {
     pub fn rotate(&self) -> Result<String> {
         let key = Arc::new(Key::generate(self.algorithm)?);
         let id = key.id.clone();
-        let mut keys = self.current();
+        let mut keys = self.current().keys.clone();
         keys.insert(0, key);
         keys.truncate(MAX_KEYS);
         if let Some(path) = &self.file {
@@ -214,23 +222,24 @@ impl Keys {
             let content = serde_json::to_vec(&stored).map_err(|_| Error::internal("the keys cannot be written"))?;
             private_file::write(path, &content)?;
         }
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current::new(keys);
         Ok(id)
     }
 
     /// `alg` of the key that signs.
     pub fn algorithm(&self) -> SigningAlgorithm {
-        self.current().first().map_or(self.algorithm, |key| key.algorithm())
+        self.current().keys.first().map_or(self.algorithm, |key| key.algorithm())
     }
 
     /// The public halves as a JWK set (RFC 7517 section 5).
     pub fn jwks(&self) -> Value {
-        json!({ "keys": self.current().iter().map(|key| key.public.clone()).collect::<Vec<_>>() })
+        jwks_of(&self.current().keys)
     }
 
     /// `claims` as a compact JWS (RFC 7515 section 3.1) with this `typ`; `None` only if the cryptography fails.
     pub fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Option<String> {
-        let key = self.current().into_iter().next()?;
+        let current = self.current();
+        let key = current.keys.first()?;
         let header = json!({ "alg": key.algorithm().name(), "kid": key.id, "typ": typ });
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
@@ -241,19 +250,18 @@ impl Keys {
         Some(token)
     }
 
+    /// The public halves, ready to verify.
+    pub fn key_set(&self) -> KeySet {
+        self.current().verifying.clone()
+    }
+
     /// The claims of a token that one of these keys signed as `typ`. Checks nothing else: not even its expiry.
     pub fn verify(&self, typ: &str, token: &str) -> Option<Map<String, Value>> {
-        let (message, signature) = token.rsplit_once('.')?;
-        let (header, claims) = message.split_once('.')?;
-        let header: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        let key = self.current().into_iter().find(|key| header.get("kid") == Some(&Value::from(key.id.as_str())))?;
-        // The key decides the algorithm; the header may only agree.
-        let expected =
-            header.get("alg") == Some(&key.algorithm().name().into()) && header.get("typ") == Some(&typ.into());
-        if !expected || !key.verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?) {
+        let verified = self.key_set().verify(token).ok()?;
+        if verified.header.typ.as_deref() != Some(typ) || verified.header.key_id.is_none() {
             return None;
         }
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+        json::parse_object(&verified.payload).ok()
     }
 }
 

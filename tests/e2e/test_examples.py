@@ -1,5 +1,8 @@
 """The example programs, run as their first lines say."""
 
+import urllib.error
+import urllib.request
+
 import pytest
 from harness.cli import REPOSITORY
 from harness.peers import Sandbox
@@ -50,3 +53,26 @@ def test_rust_shows_a_login_with_a_code_itself(cli, person, sandbox):
     assert terminal.wait(30) == 0, terminal.seen
     assert "signed in as" in terminal.seen
     assert cli.run_any([RUST, sandbox.http]).code == 0, "every tool on the machine has it now"
+
+
+@pytest.fixture
+def service(cli, sandbox) -> str:
+    """The example service's address; the fixture `cli` ends it."""
+    return cli.start_any([f"{RUST}-service", sandbox.http, sandbox.http]).stdout.readline().strip()
+
+
+def test_rust_service_takes_tokens_and_refuses_the_rest(cli, sandbox, service):
+    def asked(token: str | None) -> tuple[int, str]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{service}/me", headers=headers)) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["WWW-Authenticate"]
+
+    good = cli.run("token", "--endpoint", sandbox.http, env=ROBOT).stdout.strip()
+    assert asked(good) == (200, "flytepropeller by flytepropeller may all offline\n")
+    assert asked(None) == (401, 'Bearer error="invalid_request"')
+    assert asked(f"{good}x") == (401, 'Bearer error="invalid_token"')
+    header, payload, _ = good.split(".")
+    assert asked(f"{header}.{payload}.") == (401, 'Bearer error="invalid_token"')

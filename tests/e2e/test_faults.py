@@ -4,6 +4,8 @@ Each fault meets each state of a session. Nothing is deleted, a token that is st
 says what it is, and after the fault the next call succeeds without a login.
 """
 
+import json
+
 import pytest
 from harness import fault_proxy as faults
 from harness.fault_proxy import http_date, says
@@ -148,16 +150,22 @@ def test_discovery_that_fails(scene, name):
 
 
 def test_a_tls_alert(scene):
-    """The token endpoint moved to TLS and breaks off the handshake."""
+    """A token endpoint with TLS that breaks off the handshake."""
     scene.after(EXPIRED)
+    with_tls = scene.proxy.url.replace("http:", "https:")
+    # The session comes from there, or it would not go there.
+    record = next((scene.state / "sessions").glob("*.json"))
+    as_it_was = record.read_text()
+    record.write_text(json.dumps({**json.loads(as_it_was), "token_endpoint_origin": with_tls}))
     before = scene.records()
     scene.proxy.breaks(faults.tls_alert)
-    scene.cli.env["FLYTE_AUTH_TOKEN_URL"] = scene.proxy.url.replace("http:", "https:") + TOKEN
+    scene.cli.env["FLYTE_AUTH_TOKEN_URL"] = with_tls + TOKEN
     broken = scene.token("--json")
     assert broken.code == 3 and scene.proxy.host in broken.stderr, broken
     assert broken.json["error"]["retryable"] is True
     assert scene.records() == before
     del scene.cli.env["FLYTE_AUTH_TOKEN_URL"]
+    record.write_text(as_it_was)
     scene.proxy.heals()
     scene.moves(AFTERWARDS)
     assert scene.served()

@@ -85,7 +85,7 @@ def test_an_older_record_is_migrated(cli, sandbox):
     assert json.loads(record.read_text())["schema_version"] == 0, "reading changes nothing"
     second = token_of(token(cli, sandbox, "--force-refresh"))
     new = json.loads(record.read_text())
-    assert (new["schema_version"], new["generation"], new["access_token"]) == (1, 2, second)
+    assert (new["schema_version"], new["generation"], new["access_token"]) == (2, 2, second)
 
 
 def test_a_newer_record_is_left_untouched(cli, sandbox):

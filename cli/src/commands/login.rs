@@ -46,6 +46,12 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
         Ok((Some(outcome), expires_at))
     });
     let (outcome, expires_at) = outcome?;
+    // Named on the command line: what every refusal of an untrusted file tells a person to do.
+    if global.config.is_some()
+        && let Err(error) = trust_file(&session)
+    {
+        output::talk(&format!("flyte-auth: warning: {error}"));
+    }
     report(&session, outcome.as_ref());
     if as_json {
         let origin = outcome.as_ref().and_then(|outcome| outcome.origin);
@@ -109,6 +115,14 @@ fn report(session: &Session, outcome: Option<&LoginOutcome>) {
     }
 }
 
+/// The person has signed in from this file, as it was read: from now on it is trusted in its folder too.
+fn trust_file(session: &Session) -> Result<()> {
+    match (&session.config().file, setup::state_folder()) {
+        (Some(file), Some(state)) => trust::record_trust(file, &state),
+        _ => Ok(()),
+    }
+}
+
 /// How a login is to go.
 pub(crate) struct Attempt {
     pub(crate) flow: Flow,
@@ -135,8 +149,10 @@ pub(crate) async fn run(
     let untrusted = session.config().untrusted_origin();
     if let Some(file) = untrusted {
         // Contract, "Called by a client" 6: a login makes such a file trusted, so the person sees what they trust.
+        let settings = session.config().untrusted_settings();
+        let with = if settings.is_empty() { String::new() } else { format!(", with its {}", settings.join(", ")) };
         let question = format!(
-            "{} was found in this folder and is not trusted yet. It sends you to {}. Go on? [y/N]",
+            "{} was found in this folder and is not trusted yet. It sends you to {}{with}. Go on? [y/N]",
             file.display(),
             session.place()
         );
@@ -177,8 +193,8 @@ pub(crate) async fn run(
     let outcome = session.login(&options, &terminal).await;
     terminal.finish();
     let outcome = outcome?;
-    if let (Some(file), Some(state)) = (untrusted, setup::state_folder()) {
-        trust::record_trust(file, &state)?;
+    if untrusted.is_some() {
+        trust_file(session)?;
     }
     Ok(outcome)
 }

@@ -1,10 +1,11 @@
 //! Questions a command asks of its [`Config`] before it acts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
 use super::{AuthType, Config, Origin, Setting, circle, file};
 use crate::error::{Error, Result};
+use crate::firewall::Plaintext;
 
 impl Config {
     /// The endpoint.
@@ -30,6 +31,53 @@ impl Config {
             Origin::File { path, .. } | Origin::Argv(path) if *path == file.path => Some(&file.path),
             _ => None,
         }
+    }
+
+    /// Whether the user said that calls may go without TLS beyond this machine. What an untrusted file says is no word of
+    /// the user's, not even when they log in from it.
+    pub fn plaintext(&self) -> Plaintext {
+        if self.insecure.value && !self.is_untrusted(&self.insecure.origin) {
+            Plaintext::ByUser
+        } else {
+            Plaintext::LoopbackOnly
+        }
+    }
+
+    /// What of an untrusted file is in force and could lead a login astray: empty but for a login from that file, which
+    /// shows it to the person first.
+    pub fn untrusted_settings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let network = &self.network;
+        let mut add = |name: &str, origin: Option<&Origin>, value: Option<String>| {
+            if origin.is_some_and(|origin| self.is_untrusted(origin)) {
+                found.push(value.map_or_else(|| name.to_owned(), |value| format!("{name} {value}")));
+            }
+        };
+        fn origin<T>(setting: &Option<Setting<T>>) -> Option<&Origin> {
+            setting.as_ref().map(|setting| &setting.origin)
+        }
+        let text = |setting: &Option<Setting<String>>| setting.as_ref().map(|setting| setting.value.clone());
+        let path =
+            |setting: &Option<Setting<PathBuf>>| setting.as_ref().map(|setting| setting.value.display().to_string());
+        add("issuer", origin(&self.issuer), text(&self.issuer));
+        add("tokenUrl", origin(&self.token_url), text(&self.token_url));
+        let proxy = network.http_proxy_url.as_ref().map(|url| url.value.to_string());
+        add("httpProxyURL", origin(&network.http_proxy_url), proxy);
+        let skips = network.insecure_skip_verify.as_ref().filter(|skip| skip.value);
+        add("insecureSkipVerify (certificates are not checked)", skips.map(|skip| &skip.origin), None);
+        add("caCertFilePath", origin(&network.ca_cert), path(&network.ca_cert));
+        add("clientCertFilePath", origin(&network.client_cert), path(&network.client_cert));
+        add("authorizationHeader", origin(&self.authorization_header), text(&self.authorization_header));
+        add("store", Some(&self.store.origin), Some(self.store.value.name().to_owned()));
+        for (name, value) in &self.extra_params {
+            add(&format!("extraParams.{name}"), Some(&value.origin), None);
+        }
+        found
+    }
+
+    fn is_untrusted(&self, origin: &Origin) -> bool {
+        let of_file = matches!(origin, Origin::File { .. } | Origin::Argv(_));
+        of_file && self.file.as_ref().is_some_and(|file| !file.trusted)
     }
 
     /// For `token` and `header`, whose output goes to a server that the caller chose: an endpoint that nobody pinned

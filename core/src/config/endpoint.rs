@@ -4,9 +4,10 @@
 //! `https://` says it itself and wins.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use crate::error::{Error, Result};
+use crate::firewall::address::is_loopback;
 
 const FORMS: &str = "Use dns:///HOST, dns:///HOST:PORT or https://HOST";
 
@@ -77,15 +78,9 @@ impl Endpoint {
     pub fn path(&self) -> &str {
         &self.path
     }
-    /// Whether the host is this machine by name or address: `localhost`, `*.localhost`, 127.0.0.0/8, `::1`.
+    /// Whether the host is this machine: `localhost`, 127.0.0.0/8, `::1` ([`is_loopback`]).
     pub fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => {
-                address.is_loopback() || address.to_ipv4_mapped().is_some_and(|mapped| mapped.is_loopback())
-            }
-            Ok(IpAddr::V4(address)) => address.is_loopback(),
-            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
-        }
+        is_loopback(&self.host)
     }
 
     fn scheme(&self) -> &'static str {

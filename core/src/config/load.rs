@@ -298,7 +298,9 @@ fn choose_file(request: &LoadRequest<'_>, warnings: &mut Vec<String>) -> Result<
             _ => true,
         };
         let others = if for_this_call { Vec::new() } else { paths(search::discovered(request.cwd, request.home)) };
-        return Ok((Some(data), Some(ConfigFile { path, trusted: true, origin }), for_this_call, others));
+        let fingerprint = data.fingerprint();
+        let file = ConfigFile { path, trusted: true, origin, fingerprint };
+        return Ok((Some(data), Some(file), for_this_call, others));
     }
     let mut candidates = search::discovered(request.cwd, request.home).into_iter();
     while let Some(candidate) = candidates.next() {
@@ -311,11 +313,12 @@ fn choose_file(request: &LoadRequest<'_>, warnings: &mut Vec<String>) -> Result<
         };
         let mut data = read?;
         warnings.append(&mut data.warnings);
+        let fingerprint = data.fingerprint();
         let trusted = candidate.place == Place::Home
             || trust::named_by_variable(&path, request.env)
-            || trust::state_dir(request.env).is_ok_and(|state| trust::is_recorded(&path, &data.fingerprint(), &state));
+            || trust::state_dir(request.env).is_ok_and(|state| trust::is_recorded(&path, &fingerprint, &state));
         let origin = Origin::File { path: path.clone(), key: "found by the search".to_owned() };
-        return Ok((Some(data), Some(ConfigFile { path, trusted, origin }), false, paths(candidates)));
+        return Ok((Some(data), Some(ConfigFile { path, trusted, origin, fingerprint }), false, paths(candidates)));
     }
     Ok((None, None, false, Vec::new()))
 }

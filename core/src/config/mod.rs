@@ -188,6 +188,8 @@ pub struct ConfigFile {
     pub trusted: bool,
     /// How it was found: a flag, a variable, or the search.
     pub origin: Origin,
+    /// Of its auth settings as they were read: trust is given to these, whatever the file holds a moment later.
+    pub fingerprint: String,
 }
 
 /// A setting that is kept back because the file that names the endpoint is not trusted.

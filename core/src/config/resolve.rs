@@ -316,6 +316,11 @@ fn distrust(pool: &mut Pool, path: &Path, endpoint_from_file: bool, request: &Lo
             Key::HttpProxyUrl,
             Key::Issuer,
             Key::TokenUrl,
+            // What goes along with a refresh, which header a token ends up in, where it lies, and who is asked.
+            Key::ExtraParams,
+            Key::AuthorizationHeader,
+            Key::Store,
+            Key::Interactive,
         ];
         pool.withhold(false, |entry| entry.layer.in_file() && redirects.contains(&entry.key));
     }

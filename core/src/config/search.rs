@@ -68,7 +68,8 @@ pub(super) fn discovered(cwd: &Path, home: Option<&Path>) -> Vec<Candidate> {
     let mut add = |path: PathBuf, place: Place, may_be_foreign: bool| {
         // In the home folder `./.flyte/config.yaml` is the user's own file.
         let place = match home {
-            Some(home) if [".flyte", ".union"].iter().any(|own| path.starts_with(home.join(own))) => Place::Home,
+            // Directly in it: a repository that was cloned below is other people's.
+            Some(home) if [".flyte", ".union"].iter().any(|own| path.parent() == Some(&home.join(own))) => Place::Home,
             _ => place,
         };
         if path.is_file() && !found.iter().any(|candidate| candidate.path == path) {
@@ -132,6 +133,11 @@ mod tests {
         assert_eq!(at_home[0].path, home.join(".flyte/config.yaml"));
         assert!(at_home.iter().all(|c| c.place == Place::Home), "{at_home:?}");
         assert_eq!(at_home.len(), 3);
+        // What somebody cloned below that folder is not the user's own.
+        let below = home.join(".flyte/clone");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::write(below.join("config.yaml"), "").unwrap();
+        assert_eq!(discovered(&below, Some(&home))[0].place, Place::Project);
         // A folder of that name is no file.
         std::fs::remove_file(cwd.join("config.yaml")).unwrap();
         std::fs::create_dir(cwd.join("config.yaml")).unwrap();

@@ -3,14 +3,15 @@
 //! A file named by a flag or variable is trusted, and so are files in the user's own `~/.flyte` and `~/.union`: who can
 //! write there can also write the shell's start-up files. A file that lies in the working folder or the git root may
 //! have come with somebody's repository: it is trusted once a person completed a login from it, for as long as its
-//! auth settings stay as they were then.
+//! auth settings stay as they were then. Trust is of a path and of what it led to: a link in one repository to a trusted
+//! file of another is a file of its own, since what the file names (a command, a certificate) may lie beside the link.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::file;
+use super::{ConfigFile, file};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Names files (several as in `PATH`) that are trusted as if a person had signed in from them.
@@ -62,12 +63,13 @@ pub fn is_trusted(path: &Path, state_dir: &Path) -> Result<bool> {
     Ok(is_recorded(path, &data.fingerprint(), state_dir))
 }
 
-/// Records that a person completed a login from `path` after being shown file and endpoint.
+/// Records that a person completed a login from `file` after being shown file and endpoint. What counts is what was read
+/// then: a file that was replaced meanwhile is not trusted.
 ///
 /// # Errors
-/// Kind `Config` if the file cannot be read, kind `Store` if the record cannot be written.
-pub fn record_trust(path: &Path, state_dir: &Path) -> Result<()> {
-    let data = file::read(path, None)?;
+/// Kind `Store` if the record cannot be written.
+pub fn record_trust(file: &ConfigFile, state_dir: &Path) -> Result<()> {
+    let path = file.path.as_path();
     let record = record_path(path, state_dir);
     let failed = |error: std::io::Error| {
         Error::new(ErrorKind::Store, "trust_unwritable", format!("cannot write {}", record.display()))
@@ -78,7 +80,7 @@ pub fn record_trust(path: &Path, state_dir: &Path) -> Result<()> {
     create_private(folder).map_err(failed)?;
     // Written beside and renamed: a reader sees the old record or the new one. The temporary file is 0600.
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let line = format!("{}\n{}\n", data.fingerprint(), path.display());
+    let line = format!("{}\n{}\n", file.fingerprint, path.display());
     temporary.write_all(line.as_bytes()).map_err(failed)?;
     temporary.persist(&record).map_err(|error| failed(error.error))?;
     Ok(())
@@ -107,13 +109,20 @@ pub(crate) fn names(record: &str, fingerprint: &str) -> bool {
 /// Whether `FLYTE_AUTH_TRUST` names `path`.
 pub(super) fn named_by_variable(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> bool {
     let Some(list) = env(TRUST_VARIABLE) else { return false };
-    let path = canonical(path);
-    std::env::split_paths(&list).any(|named| named.is_absolute() && canonical(&named) == path)
+    // That very path; another spelling of it only where no link of a repository stands in between.
+    let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink());
+    let linked = is_link(path) || path.parent().is_some_and(is_link);
+    let target = canonical(path);
+    std::env::split_paths(&list)
+        .any(|named| named.is_absolute() && (named == path || (!linked && canonical(&named) == target)))
 }
 
 /// One record a file, so that two logins at once cannot lose each other's.
 fn record_path(path: &Path, state_dir: &Path) -> PathBuf {
-    let digest = Sha256::digest(canonical(path).as_os_str().as_encoded_bytes());
+    let spelled: PathBuf = path.components().collect();
+    let target = canonical(path);
+    let both = [spelled.as_os_str().as_encoded_bytes(), target.as_os_str().as_encoded_bytes()].join(&0);
+    let digest = Sha256::digest(both);
     let name: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     state_dir.join("trust").join(name)
 }
@@ -125,6 +134,48 @@ fn canonical(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Origin;
+
+    /// As `load` gives it.
+    fn loaded(path: &Path) -> ConfigFile {
+        let fingerprint = file::read(path, None).unwrap().fingerprint();
+        ConfigFile { path: path.to_owned(), trusted: false, origin: Origin::Default, fingerprint }
+    }
+
+    /// A repository may link to a trusted file of another, and put a program of its own where that file's relative
+    /// command points.
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_trusted_file_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, one, two) = (dir.path().join("state"), dir.path().join("one"), dir.path().join("two"));
+        for folder in [one.join(".flyte"), two.clone()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let trusted = one.join(".flyte/config.yaml");
+        std::fs::write(&trusted, "admin: {endpoint: a, command: [./print-token]}").unwrap();
+        record_trust(&loaded(&trusted), &state).unwrap();
+        std::os::unix::fs::symlink(&trusted, two.join("config.yaml")).unwrap();
+        std::os::unix::fs::symlink(one.join(".flyte"), two.join(".flyte")).unwrap();
+        let named = |path: &Path, list: &Path| named_by_variable(path, &|_| Some(list.display().to_string()));
+        for link in [two.join("config.yaml"), two.join(".flyte/config.yaml")] {
+            assert!(!is_trusted(&link, &state).unwrap() && !named(&link, &trusted), "{link:?}");
+            assert!(named(&link, &link), "the user's own word for that very path");
+        }
+        assert!(is_trusted(&trusted, &state).unwrap() && named(&trusted, &trusted));
+        // The whole repository by another name is no trick of its own.
+        let alias = dir.path().join("alias");
+        std::os::unix::fs::symlink(&one, &alias).unwrap();
+        assert!(named(&trusted, &alias.join(".flyte/config.yaml")));
+        // A trusted link that comes to lead elsewhere.
+        let link = two.join("config.yaml");
+        record_trust(&loaded(&link), &state).unwrap();
+        assert!(is_trusted(&link, &state).unwrap());
+        std::fs::remove_file(&link).unwrap();
+        std::fs::copy(&trusted, two.join("other.yaml")).unwrap();
+        std::os::unix::fs::symlink(two.join("other.yaml"), &link).unwrap();
+        assert!(!is_trusted(&link, &state).unwrap());
+    }
 
     #[test]
     fn trust_ends_with_a_changed_endpoint_or_command() {
@@ -133,7 +184,7 @@ mod tests {
         let path = dir.path().join("config.yaml");
         std::fs::write(&path, "admin: {endpoint: a}\n").unwrap();
         assert!(!is_trusted(&path, &state).unwrap());
-        record_trust(&path, &state).unwrap();
+        record_trust(&loaded(&path), &state).unwrap();
         assert!(is_trusted(&path, &state).unwrap());
         std::fs::write(&path, "# comment\nadmin:\n  endpoint: a\nlogger: {level: 1}\n").unwrap();
         assert!(is_trusted(&path, &state).unwrap(), "comments do not matter");
@@ -143,8 +194,15 @@ mod tests {
             std::fs::write(&path, changed).unwrap();
             assert!(!is_trusted(&path, &state).unwrap(), "{changed}");
         }
-        record_trust(&path, &state).unwrap();
+        record_trust(&loaded(&path), &state).unwrap();
         assert!(is_trusted(&path, &state).unwrap());
+        // Replaced between the person's answer and the end of the login.
+        let seen = loaded(&path);
+        std::fs::write(&path, "admin: {endpoint: evil}").unwrap();
+        record_trust(&seen, &state).unwrap();
+        assert!(!is_trusted(&path, &state).unwrap(), "what nobody saw is not trusted");
+        std::fs::write(&path, "admin: {endpoint: b}").unwrap();
+        record_trust(&loaded(&path), &state).unwrap();
         // The same content elsewhere is another file.
         let other = dir.path().join("other.yaml");
         std::fs::copy(&path, &other).unwrap();
@@ -178,7 +236,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.yaml");
         std::fs::write(&path, "").unwrap();
-        let error = record_trust(&path, &path).unwrap_err();
+        let error = record_trust(&loaded(&path), &path).unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Store, "trust_unwritable"));
     }
 

@@ -10,6 +10,7 @@ use super::loopback::{Loopback, Redirect};
 use super::{Context, TokenSet, exchange};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::Destination;
 use crate::interaction::{LoginEvent, UserInteraction};
 use crate::protocol::callback::{self, Answer, Expected, Outcome, Refusal};
 use crate::protocol::client::Client;
@@ -42,7 +43,7 @@ pub struct BeginAuthorizationCode<'a> {
     /// Authorization endpoint.
     pub authorization_endpoint: &'a str,
     /// Token endpoint.
-    pub token_endpoint: &'a str,
+    pub token_endpoint: &'a Destination,
     /// The issuer, where it is known: `iss` of the answer is compared with it (RFC 9207).
     pub issuer: Option<&'a str>,
     /// The issuer's own metadata announces `iss` (`authorization_response_iss_parameter_supported`).
@@ -59,7 +60,7 @@ pub struct BeginAuthorizationCode<'a> {
 pub struct PendingAuthorizationCode {
     context: Context,
     client: Client,
-    token_endpoint: String,
+    token_endpoint: Destination,
     authorization_endpoint: String,
     extra: Vec<(String, String)>,
     url: String,
@@ -124,7 +125,7 @@ pub async fn begin(context: &Context, wanted: BeginAuthorizationCode<'_>) -> Res
     Ok(PendingAuthorizationCode {
         context: context.clone(),
         client: wanted.client.clone(),
-        token_endpoint: wanted.token_endpoint.to_owned(),
+        token_endpoint: wanted.token_endpoint.clone(),
         authorization_endpoint: wanted.authorization_endpoint.to_owned(),
         extra: wanted.parameters.extra.to_vec(),
         url: url.into(),

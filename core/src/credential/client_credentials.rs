@@ -2,6 +2,7 @@
 
 use super::{Context, TokenSet, exchange};
 use crate::error::Result;
+use crate::firewall::Destination;
 use crate::protocol::client::{Client, ClientAuthMethod};
 use crate::protocol::grant::{Grant, Parameters};
 use crate::protocol::secret::ClientSecret;
@@ -10,7 +11,7 @@ use crate::protocol::secret::ClientSecret;
 #[derive(Debug, Clone, Copy)]
 pub struct ClientCredentials<'a> {
     /// Token endpoint.
-    pub token_endpoint: &'a str,
+    pub token_endpoint: &'a Destination,
     /// Client id.
     pub client_id: &'a str,
     /// The secret, read just now.

@@ -9,6 +9,7 @@ use super::failure::{self, GrantKind};
 use super::{Context, TokenSet, exchange_within};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::Destination;
 use crate::interaction::{LoginEvent, UserInteraction};
 use crate::protocol::client::Client;
 use crate::protocol::grant::{self, Grant, Parameters};
@@ -42,9 +43,9 @@ pub struct BeginDevice<'a> {
     /// The client, with its secret if it has one.
     pub client: &'a Client,
     /// Device authorization endpoint.
-    pub device_authorization_endpoint: &'a str,
+    pub device_authorization_endpoint: &'a Destination,
     /// Token endpoint.
-    pub token_endpoint: &'a str,
+    pub token_endpoint: &'a Destination,
     /// Scopes, audience, extras.
     pub parameters: Parameters<'a>,
     /// Whether PKCE is sent.
@@ -57,7 +58,7 @@ pub struct BeginDevice<'a> {
 pub struct PendingDevice {
     context: Context,
     client: Client,
-    token_endpoint: String,
+    token_endpoint: Destination,
     extra: Vec<(String, String)>,
     verifier: Option<CodeVerifier>,
     device: DeviceAuthorization,
@@ -97,7 +98,7 @@ pub async fn begin(context: &Context, wanted: BeginDevice<'_>) -> Result<Pending
         asked => asked,
     };
     let (device, verifier, asked_at) = asked.map_err(|problem| {
-        let at = wanted.device_authorization_endpoint;
+        let at = wanted.device_authorization_endpoint.as_str();
         match problem {
             Problem::OAuth { .. } => failure::grant_error(&problem, GrantKind::DeviceCode, at, &wanted.client.id),
             _ => failure::unusable(&problem, Purpose::DeviceAuthorization, at),
@@ -109,7 +110,7 @@ pub async fn begin(context: &Context, wanted: BeginDevice<'_>) -> Result<Pending
         countdown: Countdown::start(&context.clock, limit, "the sign-in in a browser"),
         context: context.clone(),
         client: wanted.client.clone(),
-        token_endpoint: wanted.token_endpoint.to_owned(),
+        token_endpoint: wanted.token_endpoint.clone(),
         extra: wanted.parameters.extra.to_vec(),
         verifier,
         interval: device.interval,
@@ -128,7 +129,7 @@ async fn authorize(
     verifier: Option<CodeVerifier>,
 ) -> Result<std::result::Result<Asked, Problem>> {
     let request = grant::device_authorization_request(
-        wanted.device_authorization_endpoint,
+        wanted.device_authorization_endpoint.as_str(),
         wanted.client,
         verifier.as_ref(),
         wanted.parameters,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::error::Result;
+use crate::firewall::Destination;
 use crate::protocol::client::Client;
 use crate::protocol::grant::{self, Grant, Parameters};
 use crate::protocol::reply::{self, TokenReply};
@@ -113,7 +114,7 @@ pub fn jwt_expiry(token: &str) -> Option<Timestamp> {
 /// As [`failure::grant_error`] maps them, or the transport's.
 pub async fn exchange(
     context: &Context,
-    endpoint: &str,
+    endpoint: &Destination,
     client: &Client,
     grant: Grant<'_>,
     parameters: Parameters<'_>,
@@ -125,11 +126,12 @@ pub async fn exchange(
 pub(crate) async fn exchange_within(
     context: &Context,
     timeout: Duration,
-    endpoint: &str,
+    endpoint: &Destination,
     client: &Client,
     grant: Grant<'_>,
     parameters: Parameters<'_>,
 ) -> Result<TokenSet> {
+    let endpoint = endpoint.as_str();
     let request = grant::token_request(endpoint, client, grant, parameters)?;
     let asked_at = context.clock.now();
     let call = Call { timeout: timeout.min(DEFAULT_TIMEOUT), ..Call::new(Purpose::Token, request) };

@@ -3,10 +3,11 @@
 use http::header::ACCEPT;
 use url::Url;
 
-use super::address::{self, Plaintext};
 use super::probe::incomplete;
 use super::verdict::{self, Verdict};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::address::usable;
+use crate::firewall::{Plaintext, check_metadata};
 use crate::protocol::json;
 use crate::protocol::metadata::ServerMetadata;
 use crate::transport::{Call, HttpTransport, Purpose};
@@ -15,8 +16,8 @@ const PURPOSE: Purpose = Purpose::Discovery;
 
 /// Fetches the metadata of `issuer` and checks that it is the metadata of that issuer.
 pub(super) async fn fetch(transport: &dyn HttpTransport, issuer: &str, plaintext: Plaintext) -> Result<ServerMetadata> {
-    let url = address::usable(issuer, plaintext).ok().filter(|url| url.query().is_none()).ok_or_else(|| {
-        let what = address::usable(issuer, plaintext).err().unwrap_or("contains a query");
+    let url = usable(issuer, plaintext).ok().filter(|url| url.query().is_none()).ok_or_else(|| {
+        let what = usable(issuer, plaintext).err().unwrap_or("contains a query");
         Error::new(ErrorKind::Server, "metadata_refused", format!("the issuer cannot be used: it {what}"))
             .with_next("Give the issuer as an https:// URL, as the authorization server writes it")
     })?;
@@ -25,7 +26,7 @@ pub(super) async fn fetch(transport: &dyn HttpTransport, issuer: &str, plaintext
     for document in documents(&url) {
         match one(transport, &document, issuer).await {
             Verdict::Found(metadata) => {
-                address::check(&metadata, issuer, plaintext)?;
+                check_metadata(&metadata, issuer, plaintext)?;
                 return Ok(metadata);
             }
             Verdict::Failed(error) => return Err(error),

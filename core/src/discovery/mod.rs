@@ -5,7 +5,6 @@
 //! in front (401, 403, redirect, HTML) and a server in trouble (5xx, 429) go on too, because a deployment may let only
 //! some of the paths through, but end as that error. No answer at all (DNS, TLS, refused, timeout) stops at once.
 
-mod address;
 pub(crate) mod cache;
 mod issuer;
 mod probe;
@@ -21,8 +20,11 @@ pub use cache::{AUTH_LIFETIME, NO_AUTH_LIFETIME};
 pub use user_info::UserInfo;
 
 use crate::clock::Clock;
+use crate::config::NetworkConfig;
 use crate::config::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::firewall::address::usable;
+use crate::firewall::{Plaintext, next_for};
 use crate::protocol::metadata::{PublicClientConfig, ServerMetadata};
 use crate::transport::HttpTransport;
 use cache::Cache;
@@ -80,18 +82,65 @@ impl Target {
     }
 }
 
+/// The metadata of `issuer` for a program that verifies its tokens: not remembered, and no token endpoint is needed.
+/// `plaintext` accepts addresses without TLS beyond this machine.
+pub(crate) async fn metadata_of(
+    transport: &dyn HttpTransport,
+    issuer: &str,
+    plaintext: bool,
+) -> Result<ServerMetadata> {
+    issuer::fetch(transport, issuer, Plaintext::accepted(plaintext)).await
+}
+
+/// Whether calls may go to `address`; else what is wrong with it.
+pub(crate) fn check_address(address: &str, plaintext: bool) -> Result<(), &'static str> {
+    usable(address, Plaintext::accepted(plaintext)).map(drop)
+}
+
 /// Discovers, and remembers what it found in memory and on disk. One request at a time for each target: whoever asks
 /// meanwhile waits for that one.
 #[derive(Debug)]
 pub struct Discoverer {
     transport: Arc<dyn HttpTransport>,
     cache: Cache,
+    plaintext: Plaintext,
+    /// Told apart in the cache: what a call without certificate checks was told must not serve one with them.
+    seen_through: String,
 }
 
 impl Discoverer {
     /// `cache_dir` is the folder for the metadata cache (it may not exist yet); without one only memory remembers.
     pub fn new(transport: Arc<dyn HttpTransport>, clock: Arc<dyn Clock>, cache_dir: Option<PathBuf>) -> Self {
-        Self { transport, cache: Cache::new(clock, cache_dir) }
+        Self {
+            transport,
+            cache: Cache::new(clock, cache_dir),
+            plaintext: Plaintext::LoopbackOnly,
+            seen_through: String::new(),
+        }
+    }
+
+    /// Addresses without TLS are accepted beyond this machine too, if the user said so.
+    #[must_use]
+    pub fn plaintext(mut self, plaintext: Plaintext) -> Self {
+        self.plaintext = plaintext;
+        self
+    }
+
+    /// What is remembered is kept apart for these network settings.
+    #[must_use]
+    pub fn seen_through(mut self, network: &NetworkConfig) -> Self {
+        let unchecked = network.insecure_skip_verify.as_ref().is_some_and(|skip| skip.value);
+        let ca = network.ca_cert.as_ref().map(|ca| ca.value.display().to_string());
+        self.seen_through = match (unchecked, ca) {
+            (true, _) => " without certificate checks".to_owned(),
+            (false, Some(ca)) => format!(" by the CA {ca}"),
+            (false, None) => String::new(),
+        };
+        self
+    }
+
+    fn key(&self, target: &Target) -> String {
+        format!("{}{}", target.key(), self.seen_through)
     }
 
     /// What is at `target`: from the cache while it is fresh ([`AUTH_LIFETIME`], [`NO_AUTH_LIFETIME`]), else from the
@@ -102,7 +151,7 @@ impl Discoverer {
     /// `unavailable` or `too_many_requests` (retryable), `malformed`, `metadata_incomplete`, `metadata_refused` (an
     /// address in it that must not be used), `issuer_mismatch`, `no_metadata` (an issuer without any).
     pub async fn discover(&self, target: &Target) -> Result<Discovery> {
-        let key = target.key();
+        let key = self.key(target);
         if let Some(found) = self.cache.fresh(&key) {
             return Ok(found);
         }
@@ -112,13 +161,14 @@ impl Discoverer {
         }
         let transport = self.transport.as_ref();
         let found = match target {
-            Target::Endpoint(endpoint) => probe::endpoint(transport, endpoint).await?,
+            Target::Endpoint(endpoint) => probe::endpoint(transport, endpoint, self.plaintext).await?,
             Target::Issuer(issuer) => {
-                if let Err(what) = address::usable(issuer, address::Plaintext::ByUser) {
+                if let Err(what) = usable(issuer, self.plaintext) {
+                    let next = "Give it as the authorization server writes it: --issuer https://HOST/PATH";
                     return Err(Error::config("issuer_invalid", "--issuer", format!("the issuer {what}"))
-                        .with_next("Give it as the authorization server writes it: --issuer https://HOST/PATH"));
+                        .with_next(next_for(what, next)));
                 }
-                let metadata = issuer::fetch(transport, issuer, address::Plaintext::ByUser).await?;
+                let metadata = issuer::fetch(transport, issuer, self.plaintext).await?;
                 Discovery::Auth(Box::new(ServerAuth {
                     generation: None,
                     metadata: issuer::complete(metadata, issuer)?,
@@ -132,26 +182,26 @@ impl Discoverer {
 
     /// What is known of `target` without the network, however old it is.
     pub fn cached(&self, target: &Target) -> Option<Discovery> {
-        self.cache.any(&target.key())
+        self.cache.any(&self.key(target))
     }
 
     /// Forgets `target` because the server's behaviour contradicts what is remembered; `true` if there was anything.
     pub fn forget(&self, target: &Target) -> bool {
-        self.cache.forget(&target.key())
+        self.cache.forget(&self.key(target))
     }
 
     /// The issuer's own metadata (RFC 8414, OpenID Connect Discovery), which has what Flyte's messages leave out. The
-    /// issuer came out of a server's answer: plaintext is refused unless it is on this machine.
+    /// issuer came out of a server's answer: without the user's word plaintext is refused unless it is on this machine.
     ///
     /// # Errors
     /// As [`Discoverer::discover`].
     pub async fn issuer_metadata(&self, issuer: &str) -> Result<ServerMetadata> {
-        let key = format!("own metadata of {issuer}");
+        let key = format!("own metadata of {issuer}{}", self.seen_through);
         let _turn = self.cache.turn(&key).await;
         if let Some(Discovery::Auth(server)) = self.cache.fresh(&key) {
             return Ok(server.metadata);
         }
-        let metadata = issuer::fetch(self.transport.as_ref(), issuer, address::Plaintext::LoopbackOnly).await?;
+        let metadata = issuer::fetch(self.transport.as_ref(), issuer, self.plaintext).await?;
         let public_client = PublicClientConfig::default();
         let found = ServerAuth { generation: None, metadata, public_client };
         self.cache.keep(&key, &Discovery::Auth(Box::new(found.clone())));
@@ -171,6 +221,6 @@ impl Discoverer {
         header_name: &str,
         header_value: &str,
     ) -> Result<UserInfo> {
-        user_info::ask(self.transport.as_ref(), target, discovery, header_name, header_value).await
+        user_info::ask((self.transport.as_ref(), self.plaintext), target, discovery, header_name, header_value).await
     }
 }

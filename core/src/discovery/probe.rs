@@ -4,11 +4,11 @@ use futures_util::future::join;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Map, Value};
 
-use super::address::{self, Plaintext};
 use super::verdict::{self, Verdict};
 use super::{Discovery, Generation, ServerAuth, issuer};
 use crate::config::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::{Plaintext, check_metadata};
 use crate::protocol::metadata::{MetadataProblem, PublicClientConfig, ServerMetadata};
 use crate::protocol::{flyteidl, json};
 use crate::transport::{Call, HttpTransport, Purpose, Reply, grpc};
@@ -19,8 +19,12 @@ const PURPOSE: Purpose = Purpose::Discovery;
 type Answer = (Generation, ServerMetadata, PublicClientConfig);
 
 /// Asks the endpoint, stage by stage.
-pub(super) async fn endpoint(transport: &dyn HttpTransport, endpoint: &Endpoint) -> Result<Discovery> {
-    let peer = Peer { transport, base: endpoint.base_url(), place: endpoint.to_string() };
+pub(super) async fn endpoint(
+    transport: &dyn HttpTransport,
+    endpoint: &Endpoint,
+    plaintext: Plaintext,
+) -> Result<Discovery> {
+    let peer = Peer { transport, plaintext, base: endpoint.base_url(), place: endpoint.to_string() };
     let mut summary = Summary::default();
     let connect = peer.connect().await;
     // A plaintext port that does not speak HTTP/1 has no REST either; with TLS the version is negotiated.
@@ -33,7 +37,7 @@ pub(super) async fn endpoint(transport: &dyn HttpTransport, endpoint: &Endpoint)
         found = summary.take(peer.rest().await)?;
     }
     match found {
-        Some(answer) => peer.finish(answer, endpoint).await,
+        Some(answer) => peer.finish(answer).await,
         None => summary.end(&peer.place),
     }
 }
@@ -79,6 +83,7 @@ impl Summary {
 
 struct Peer<'a> {
     transport: &'a dyn HttpTransport,
+    plaintext: Plaintext,
     base: String,
     place: String,
 }
@@ -192,16 +197,11 @@ impl Peer<'_> {
     }
 
     /// Checks what was found, and asks the issuer for what Flyte left out.
-    async fn finish(
-        &self,
-        (generation, mut metadata, public_client): Answer,
-        endpoint: &Endpoint,
-    ) -> Result<Discovery> {
-        let plaintext = if endpoint.tls() { Plaintext::LoopbackOnly } else { Plaintext::ByUser };
-        address::check(&metadata, &self.place, plaintext)?;
+    async fn finish(&self, (generation, mut metadata, public_client): Answer) -> Result<Discovery> {
+        check_metadata(&metadata, &self.place, self.plaintext)?;
         if metadata.token_endpoint.is_none() {
             let Some(issuer) = metadata.issuer.clone() else { return Err(incomplete(&self.place, "token_endpoint")) };
-            metadata.complete_from(issuer::fetch(self.transport, &issuer, plaintext).await?);
+            metadata.complete_from(issuer::fetch(self.transport, &issuer, self.plaintext).await?);
         }
         if metadata.token_endpoint.is_none() {
             return Err(incomplete(&self.place, "token_endpoint"));

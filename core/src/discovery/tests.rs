@@ -346,7 +346,13 @@ async fn addresses_in_metadata_are_checked() {
             assert!(error.to_string().contains(member), "{error}");
         }
         if url.starts_with("http:") {
-            assert!(ask(&Router::new(not_found, routes()), &plaintext()).await.is_ok());
+            // An endpoint on this machine, or one without TLS, is no word about other hosts.
+            let here = Target::Endpoint(Endpoint::parse("http://localhost:30080", true, "test").unwrap());
+            for target in [&plaintext(), &here] {
+                let router = Router::new(not_found, routes());
+                assert_eq!(ask(&router, target).await.is_err(), refused, "{url}");
+                assert!(discoverer(&router).plaintext(Plaintext::ByUser).discover(target).await.is_ok());
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::verdict::{self, Verdict};
 use super::{Discovery, Generation, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::{Destination, Plaintext};
 use crate::protocol::{flyteidl, json};
 use crate::transport::grpc::{self, GrpcFailure, code};
 use crate::transport::{Call, HttpTransport, Purpose, Reply};
@@ -60,7 +61,7 @@ struct Question<'a> {
 }
 
 pub(super) async fn ask(
-    transport: &dyn HttpTransport,
+    (transport, plaintext): (&dyn HttpTransport, Plaintext),
     target: &Target,
     discovery: &Discovery,
     header_name: &str,
@@ -79,10 +80,16 @@ pub(super) async fn ask(
     };
     let question = Question { transport, headers: HeaderMap::from_iter([(name, value)]), place };
     let verdict = match target {
-        Target::Endpoint(endpoint) => question.flyte(&endpoint.base_url(), generation).await,
+        Target::Endpoint(endpoint) => {
+            let to = Destination::given(&endpoint.base_url(), plaintext, "endpoint")?;
+            question.flyte(to.as_str().trim_end_matches('/'), generation).await
+        }
         Target::Issuer(_) => match discovery {
             Discovery::Auth(server) => match &server.metadata.userinfo_endpoint {
-                Some(url) => question.http(http::Request::get(url), Vec::new()).await,
+                Some(url) => {
+                    let to = Destination::given(url, plaintext, "userinfo_endpoint")?;
+                    question.http(http::Request::get(to.as_str()), Vec::new()).await
+                }
                 None => Verdict::NotHere(None),
             },
             Discovery::NoAuth { .. } => Verdict::NotHere(None),

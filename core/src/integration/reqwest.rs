@@ -29,9 +29,9 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::http_service::HttpService;
-use super::tower::scope::Scope;
 use super::tower::{AuthLayer, AuthService, BoxError};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::calls::Scope;
 use crate::session::Session;
 
 /// Redirects in a row that [`redirect_policy`] follows, as reqwest's own.

@@ -2,11 +2,14 @@
 //! because two parsers that disagree about one document are how tokens are confused (RFC 8259 section 4, RFC 7515
 //! section 5.2 step 4).
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
+use serde_json::{Map, Value};
 
 /// Arrays and objects inside each other beyond this are refused.
 pub const MAX_DEPTH: usize = 32;
@@ -66,6 +69,26 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonProblem> {
 /// # Errors
 /// As [`parse_object`].
 pub fn parse_value(bytes: &[u8]) -> Result<Value, JsonProblem> {
+    let bytes = trimmed(bytes)?;
+    let problem = Cell::new(None);
+    finished(bytes, &problem, Strict::<Whole> { depth: 0, problem: &problem, shape: PhantomData })
+}
+
+/// Parses one JSON object by the same rules and keeps only some of its members: `wanted` says where a member of that name
+/// goes. The others are checked like the rest and not built, which is most of the cost of a large object.
+///
+/// # Errors
+/// As [`parse_object`].
+pub fn parse_members<const N: usize>(
+    bytes: &[u8],
+    wanted: fn(&str) -> Option<usize>,
+) -> Result<[Option<Value>; N], JsonProblem> {
+    let bytes = trimmed(bytes)?;
+    let problem = Cell::new(None);
+    finished(bytes, &problem, Members { wanted, problem: &problem })
+}
+
+fn trimmed(bytes: &[u8]) -> Result<&[u8], JsonProblem> {
     if bytes.len() > MAX_BYTES {
         return Err(JsonProblem::TooLarge);
     }
@@ -73,12 +96,18 @@ pub fn parse_value(bytes: &[u8]) -> Result<Value, JsonProblem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(JsonProblem::Empty);
     }
-    // serde's errors are texts: what we refuse ourselves is handed past them.
-    let problem = Cell::new(None);
+    Ok(bytes)
+}
+
+/// Runs `seed` over the whole of `bytes`. serde's errors are texts: what we refuse ourselves is handed past them, in
+/// `problem`.
+fn finished<'de, S: DeserializeSeed<'de>>(
+    bytes: &'de [u8],
+    problem: &Cell<Option<JsonProblem>>,
+    seed: S,
+) -> Result<S::Value, JsonProblem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = Strict { depth: 0, problem: &problem }
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    let parsed = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     parsed.map_err(|error| {
         problem.take().unwrap_or_else(|| {
             if error.is_eof() {
@@ -90,14 +119,86 @@ pub fn parse_value(bytes: &[u8]) -> Result<Value, JsonProblem> {
     })
 }
 
-/// Builds a [`Value`], counting depth and refusing a second member of one name.
-#[derive(Clone, Copy)]
-struct Strict<'a> {
-    depth: usize,
-    problem: &'a Cell<Option<JsonProblem>>,
+/// What is made of the JSON that is read.
+trait Shape {
+    type Value;
+    type Array: Default;
+    fn scalar(value: impl Into<Value>) -> Self::Value;
+    fn text(text: &str) -> Self::Value;
+    fn push(array: &mut Self::Array, item: Self::Value);
+    fn array(array: Self::Array) -> Self::Value;
+    fn object<'de, A: MapAccess<'de>>(members: A, inner: Strict<'_, Self>) -> Result<Self::Value, A::Error>
+    where
+        Self: Sized;
 }
 
-impl Strict<'_> {
+/// A [`Value`].
+enum Whole {}
+
+/// Nothing: the JSON is only checked.
+enum Checked {}
+
+impl Shape for Whole {
+    type Value = Value;
+    type Array = Vec<Value>;
+    fn scalar(value: impl Into<Value>) -> Value {
+        value.into()
+    }
+    fn text(text: &str) -> Value {
+        Value::String(text.to_owned())
+    }
+    fn push(array: &mut Vec<Value>, item: Value) {
+        array.push(item);
+    }
+    fn array(array: Vec<Value>) -> Value {
+        Value::Array(array)
+    }
+    fn object<'de, A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            match map.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(members.next_value_seed(inner)?);
+                }
+                Entry::Occupied(there) => return Err(twice(inner.problem, there.key())),
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+impl Shape for Checked {
+    type Value = ();
+    type Array = ();
+    fn scalar(_: impl Into<Value>) {}
+    fn text(_: &str) {}
+    fn push((): &mut (), (): ()) {}
+    fn array((): ()) {}
+    fn object<'de, A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<(), A::Error> {
+        let mut names = Names::default();
+        while let Some(name) = members.next_key_seed(Name)? {
+            names.push(name);
+            members.next_value_seed(inner)?;
+        }
+        names.check(inner.problem)
+    }
+}
+
+/// Reads any JSON, counting depth and refusing a second member of one name.
+struct Strict<'a, S> {
+    depth: usize,
+    problem: &'a Cell<Option<JsonProblem>>,
+    shape: PhantomData<S>,
+}
+
+impl<S> Clone for Strict<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<S> Copy for Strict<'_, S> {}
+
+impl<S> Strict<'_, S> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             self.problem.set(Some(JsonProblem::TooDeep));
@@ -107,61 +208,142 @@ impl Strict<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+impl<'de, S: Shape> DeserializeSeed<'de> for Strict<'_, S> {
+    type Value = S::Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
+impl<'de, S: Shape> Visitor<'de> for Strict<'_, S> {
+    type Value = S::Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<S::Value, E> {
+        Ok(S::scalar(Value::Null))
     }
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<S::Value, E> {
+        Ok(S::scalar(value))
     }
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<S::Value, E> {
+        Ok(S::scalar(value))
     }
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<S::Value, E> {
+        Ok(S::scalar(value))
     }
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E>(self, value: f64) -> Result<S::Value, E> {
+        // Not finite: null, as serde_json has it.
+        Ok(S::scalar(value))
     }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<S::Value, E> {
+        Ok(S::text(value))
     }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<S::Value, A::Error> {
         let inner = self.deeper()?;
-        let mut array = Vec::new();
+        let mut array = S::Array::default();
         while let Some(item) = items.next_element_seed(inner)? {
-            array.push(item);
+            S::push(&mut array, item);
         }
-        Ok(Value::Array(array))
+        Ok(S::array(array))
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut map = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if map.contains_key(&name) {
-                let plain = name.len() <= 48 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-                self.problem.set(Some(JsonProblem::Duplicate(plain.then_some(name))));
-                return Err(A::Error::custom("duplicate member"));
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<S::Value, A::Error> {
+        S::object(members, self.deeper()?)
+    }
+}
+
+/// Keeps some members of one object.
+#[derive(Clone, Copy)]
+struct Members<'a, const N: usize> {
+    wanted: fn(&str) -> Option<usize>,
+    problem: &'a Cell<Option<JsonProblem>>,
+}
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
+    type Value = [Option<Value>; N];
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
+    type Value = [Option<Value>; N];
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut kept = [const { None }; N];
+        let mut names = Names::default();
+        let whole = Strict::<Whole> { depth: 1, problem: self.problem, shape: PhantomData };
+        let checked = Strict::<Checked> { depth: 1, problem: self.problem, shape: PhantomData };
+        while let Some(name) = members.next_key_seed(Name)? {
+            match (self.wanted)(&name) {
+                Some(place) => kept[place] = Some(members.next_value_seed(whole)?),
+                None => members.next_value_seed(checked)?,
             }
-            let value = members.next_value_seed(inner)?;
-            map.insert(name, value);
+            names.push(name);
         }
-        Ok(Value::Object(map))
+        names.check(self.problem)?;
+        Ok(kept)
     }
+}
+
+/// A member's name, without a copy where it has no escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// The names of one object that is not built.
+#[derive(Default)]
+struct Names<'de>(Vec<Cow<'de, str>>);
+
+impl<'de> Names<'de> {
+    fn push(&mut self, name: Cow<'de, str>) {
+        if self.0.is_empty() {
+            self.0.reserve(16);
+        }
+        self.0.push(name);
+    }
+
+    /// Sorted only where there are many: a claims set has a dozen, an attack has a hundred thousand.
+    fn check<E: serde::de::Error>(&mut self, problem: &Cell<Option<JsonProblem>>) -> Result<(), E> {
+        const FEW: usize = 24;
+        let names = &mut self.0;
+        let found = if names.len() <= FEW {
+            names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name)
+        } else {
+            names.sort_unstable();
+            names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0])
+        };
+        match found {
+            Some(name) => Err(twice(problem, name)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn twice<E: serde::de::Error>(problem: &Cell<Option<JsonProblem>>, name: &str) -> E {
+    let plain = name.len() <= 48 && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    problem.set(Some(JsonProblem::Duplicate(plain.then(|| name.to_owned()))));
+    E::custom("duplicate member")
 }
 
 #[cfg(test)]
@@ -205,5 +387,39 @@ mod tests {
             assert_eq!(parse_object(text.as_bytes()), Err(expected), "{}", &text[..text.len().min(40)]);
         }
         assert!(matches!(parse_object(b"{\"a\":\"\xff\"}"), Err(JsonProblem::Syntax { .. })));
+    }
+
+    #[test]
+    fn some_members_by_the_same_rules() {
+        let wanted = |name: &str| ["iss", "aud"].iter().position(|one| *one == name);
+        let read = |text: &str| parse_members::<2>(text.as_bytes(), wanted);
+        let found = read(r#"{"x": {"deep": [1, {"a": "b"}]}, "aud": ["a", 1], "\u0069ss": "i", "n": null}"#).unwrap();
+        assert_eq!(found, [Some(serde_json::json!("i")), Some(serde_json::json!(["a", 1]))]);
+        assert_eq!(read("{}").unwrap(), [None, None]);
+        // What is refused whole is refused here too, in members that are kept and in those that are not.
+        let many: String = (0..40).map(|number| format!("\"m{number}\":1,")).collect();
+        for text in [
+            r#"{"iss":1,"iss":1}"#,
+            r#"{"x":1,"x":1}"#,
+            r#"{"x":1,"\u0078":1}"#,
+            r#"{"x":{"y":1,"y":1}}"#,
+            r#"{"aud":{"y":1,"y":1}}"#,
+            r#"{"x":[[{"y":1,"y":1}]]}"#,
+            &format!("{{{many}\"m7\":1}}"),
+            &format!("{{{many}\"m77\":{{\"a\":1,\"a\":1}}}}"),
+            &format!("{{\"x\":{}{}}}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)),
+            &format!("{{\"aud\":{}{}}}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)),
+            "{\"x\":1",
+            "{\"x\":\"",
+            "{} {}",
+            "",
+        ] {
+            assert_eq!(read(text).map(|_| ()), parse_object(text.as_bytes()).map(|_| ()), "{text}");
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert!(read("[]").is_err() && read("\"iss\"").is_err() && read("7").is_err());
+        let just = format!("{{\"x\":{}{}}}", "[".repeat(MAX_DEPTH - 1), "]".repeat(MAX_DEPTH - 1));
+        assert!(read(&just).is_ok() && parse_object(just.as_bytes()).is_ok());
+        assert!(read(&format!("{{{many}\"x\":1}}")).is_ok());
     }
 }

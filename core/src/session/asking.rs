@@ -4,7 +4,8 @@ use super::{Inner, Source};
 use crate::config::{ProcessContext, SecretSource, Setting};
 use crate::credential::client_secret;
 use crate::discovery::{Discovery, ServerAuth};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::firewall::AuthorizationServer;
 use crate::protocol::client::{Client, ClientAuthMethod};
 use crate::protocol::grant::Parameters;
 use crate::protocol::secret::ClientSecret;
@@ -32,17 +33,16 @@ impl Inner {
         })
     }
 
-    pub(crate) fn token_endpoint(&self, server: &ServerAuth) -> Result<String> {
-        let configured = self.config.token_url.as_ref().map(|url| url.value.clone());
-        configured.or_else(|| server.metadata.token_endpoint.clone()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Server,
-                "metadata_incomplete",
-                "the authorization server metadata has no token_endpoint",
-            )
-            .with_endpoint(self.place.clone())
-            .with_next("Set admin.tokenUrl, or ask the administrator to complete the metadata")
-        })
+    /// The authorization server as the firewall judges it.
+    pub(crate) fn authorization_server<'a>(&'a self, server: &'a ServerAuth) -> AuthorizationServer<'a> {
+        AuthorizationServer {
+            metadata: &server.metadata,
+            token_url: self.config.token_url.as_ref().map(|url| url.value.as_str()),
+            target: &self.target,
+            discoverer: &self.discoverer,
+            plaintext: self.config.plaintext(),
+            place: &self.place,
+        }
     }
 
     pub(crate) fn client_id(&self, server: &ServerAuth) -> Result<String> {

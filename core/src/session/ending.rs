@@ -23,7 +23,7 @@ pub struct LogoutOutcome {
 impl Inner {
     /// Nothing of the session stays in this process either.
     pub(super) fn forget(&self) {
-        self.current.store(None);
+        self.cell.set(None);
         *locked(&self.unsaved) = None;
     }
 }
@@ -40,8 +40,9 @@ impl Session {
         let record = keeping::load(inner).await.ok().flatten();
         let was_signed_in = keeping::blocking(inner, |inner| inner.store.delete(&inner.key)).await?;
         inner.troubles.forget();
-        drop(lock);
+        // Still under the lock: whoever gets it next would find what could not be saved, and save it.
         inner.forget();
+        drop(lock);
         let copies_removed = match &record {
             Some(record) => adopt::remove_copies(inner, record).await,
             None => Vec::new(),
@@ -72,6 +73,13 @@ impl Session {
             )
             .with_next("The local copy is gone; the tokens end by themselves"));
         };
+        let judged = inner.authorization_server(&server).revocation_endpoint(&endpoint, record.bound()).await?;
+        let endpoint = judged.map_err(|changed| {
+            crate::Error::new(crate::ErrorKind::Server, changed.code, changed.message)
+                .with_endpoint(inner.place.clone())
+                .with_next("The local copy is gone; the tokens end by themselves")
+        })?;
+        let endpoint = endpoint.as_str();
         let id = record.client_id.clone().map_or_else(|| inner.client_id(&server), Ok)?;
         let client = inner.presented_client(&id, &server, record.client_auth_method).await?;
         // The refresh token first: at most servers it ends the whole grant.
@@ -83,11 +91,11 @@ impl Session {
             .chain([Revocable::Access(&record.access_token)]);
         let mut first_failure = None;
         for token in tokens {
-            let request = revocation_request(&endpoint, &client, token)?;
+            let request = revocation_request(endpoint, &client, token)?;
             let outcome = match inner.context.transport.send(Call::new(Purpose::Revocation, request)).await {
                 Err(failure) => Err(failure.error),
                 Ok(reply) => reply::revocation(&reply)
-                    .map_err(|problem| failure::unusable(&problem, Purpose::Revocation, &endpoint)),
+                    .map_err(|problem| failure::unusable(&problem, Purpose::Revocation, endpoint)),
             };
             match outcome {
                 Ok(()) => {}

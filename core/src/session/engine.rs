@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 
+use super::cell::Value;
 use super::token::{self, CLOCK_SET_BACK};
 use super::{Current, Inner, Source, Stored, Token, TokenOptions, keeping, locked, refresh};
 use crate::clock::Timestamp;
@@ -14,9 +15,17 @@ use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::secret::AccessToken;
 use crate::store::Record;
+use crate::testing::{Facts, stop_point_with};
 
 /// One running refresh, shared by all who wait for it.
-pub(super) type Flight = Shared<BoxFuture<'static, Result<Option<Token>>>>;
+type Flight = Shared<BoxFuture<'static, Result<Option<Token>>>>;
+
+/// A flight, and the count of forks when it was started: the parent's task does not run in a forked child.
+#[derive(Clone)]
+pub(super) struct Started {
+    forks: u64,
+    flight: Flight,
+}
 
 /// "No auth here" is asked again after this.
 const NO_AUTH_LIFETIME: Duration = Duration::from_secs(300);
@@ -29,7 +38,7 @@ const REJECTED: Timestamp = Timestamp::from_millis(0);
 /// What is wanted of a refresh.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Want {
-    /// Not a token of this generation or an older one: it was rejected, or a refresh was forced.
+    /// Not a token of this generation or an older one: a refresh was forced.
     pub(super) newer_than: Option<u64>,
     /// The process ends after this: what it cannot save is lost.
     pub(super) one_shot: bool,
@@ -39,7 +48,8 @@ pub(super) struct Want {
 
 pub(super) async fn token(inner: &Arc<Inner>) -> Result<Option<Token>> {
     let now = inner.context.clock.now();
-    if let Some(current) = inner.current.load_full() {
+    let current = inner.cell.load().clone();
+    if let Some(current) = current {
         match &current.token {
             None if current.refresh_at.is_some_and(|at| now < at) => return Ok(None),
             // A token file is read again when it is due: that is quick, and it may have been rotated long ago.
@@ -60,9 +70,7 @@ pub(super) async fn token(inner: &Arc<Inner>) -> Result<Option<Token>> {
 pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Result<Option<Token>> {
     let record = keeping::load(inner).await?;
     let now = inner.context.clock.now();
-    let rejected = rejected_generation(inner);
-    let accepted = |record: &Record| rejected.is_none_or(|old| record.generation > old);
-    let old = record.as_ref().filter(|record| accepted(record) && servable(inner, record, now).is_some());
+    let old = record.as_ref().filter(|record| !is_rejected(inner, record) && servable(inner, record, now).is_some());
     if let Some(record) = old {
         let token = publish(inner, record);
         if !options.force_refresh && inner_is_fresh(inner, now) {
@@ -84,7 +92,7 @@ pub(super) async fn token_once(inner: &Arc<Inner>, options: TokenOptions) -> Res
 }
 
 fn inner_is_fresh(inner: &Inner, now: Timestamp) -> bool {
-    inner.current.load().as_deref().is_some_and(|current| current.refresh_at.is_none_or(|at| now < at))
+    inner.cell.load().as_deref().is_some_and(|current| current.refresh_at.is_none_or(|at| now < at))
 }
 
 pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
@@ -93,7 +101,7 @@ pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
     }
     let Some(record) = keeping::load_stored(inner)? else { return Ok(None) };
     let now = inner.context.clock.now();
-    let rejected = rejected_generation(inner).is_some_and(|old| record.generation <= old);
+    let rejected = is_rejected(inner, &record);
     let Some(refresh_at) = servable(inner, &record, now).filter(|_| !rejected) else { return Ok(None) };
     let token = publish(inner, &record);
     if now < refresh_at {
@@ -105,23 +113,41 @@ pub(super) fn stored(inner: &Arc<Inner>) -> Result<Option<Stored>> {
 }
 
 pub(super) fn invalidate(inner: &Arc<Inner>, rejected: Option<&Token>) {
-    let Some(current) = inner.current.load_full() else { return };
-    let Some(token) = &current.token else { return };
-    if rejected.is_some_and(|rejected| rejected.generation() != token.generation()) {
-        return;
-    }
-    if token.expires_at() != Some(REJECTED) {
+    let Some(meant) = rejected.cloned().or_else(|| inner.cell.load().as_ref()?.token.clone()) else { return };
+    let mut noted = None;
+    let marked = inner.cell.change(|current| {
+        // A newer one may have come meanwhile: that one was not rejected.
+        let token = current.token.as_ref().filter(|token| token.is_same(&meant))?;
         let age = inner.context.clock.now().since(current.obtained_at);
-        locked(&inner.rejected).push((token.generation(), age));
+        noted = (token.expires_at() != Some(REJECTED)).then(|| (token.generation(), age));
+        let marker = Token::new(
+            AccessToken::new(token.expose()), // EXPOSE: kept in memory only.
+            Some(REJECTED),
+            token.header_name().to_owned(),
+            token.generation(),
+        );
+        Some(Current { token: Some(marker), refresh_at: Some(REJECTED), obtained_at: current.obtained_at })
+    });
+    if marked {
+        stop_point_with("rejected", Facts::Token(&meant));
+        locked(&inner.rejected).extend(noted);
     }
-    let marker = Token::new(
-        AccessToken::new(token.expose()), // EXPOSE: kept in memory only.
-        Some(REJECTED),
-        token.header_name().to_owned(),
-        token.generation(),
-    );
-    let marked = Current { token: Some(marker), refresh_at: Some(REJECTED), obtained_at: current.obtained_at };
-    inner.current.store(Some(Arc::new(marked)));
+}
+
+impl Value for Current {
+    fn forbids(&self, next: &Self) -> bool {
+        match (self.rejected(), &next.token) {
+            (Some(rejected), Some(next)) => rejected.is_same(next),
+            _ => false,
+        }
+    }
+}
+
+impl Current {
+    /// The token that `invalidate` marked.
+    fn rejected(&self) -> Option<&Token> {
+        self.token.as_ref().filter(|token| token.expires_at() == Some(REJECTED))
+    }
 }
 
 /// Waits for a refresh that satisfies `want`. A refresh that was under way before may have started too early for it:
@@ -131,6 +157,8 @@ async fn wait(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     for _ in 0..2 {
         match &last {
             Ok(Some(token)) if want.newer_than.is_some_and(|old| token.generation() <= old) => {}
+            // Rejected while it was on its way to us.
+            Ok(Some(token)) if rejected(inner).is_some_and(|rejected| rejected.is_same(token)) => {}
             // The task died with another runtime (a test's, a closed event loop's): start it on this one.
             Err(error) if error.code() == "refresh_abandoned" => {}
             _ => break,
@@ -143,39 +171,41 @@ async fn wait(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
 /// Joins the running refresh, or starts one in a task of its own.
 fn join(inner: &Arc<Inner>, want: Want) -> Flight {
     let forks = crate::fork::count();
-    let mut slot = locked(&inner.flight);
-    // The parent's task does not run in a forked child.
-    if let Some((_, running)) = slot.as_ref().filter(|(made, flight)| *made == forks && flight.peek().is_none()) {
-        return running.clone();
-    }
-    let task = tokio::spawn({
-        let inner = Arc::clone(inner);
-        async move {
-            let result = refresh::obtain(&inner, want).await;
-            // Whoever comes next starts anew: a failure is not remembered for those who did not wait for it.
-            *locked(&inner.flight) = None;
-            if result.is_err() {
-                let after = inner.context.clock.now().plus(refresh::BACKGROUND_PAUSE).as_millis();
-                inner.background_after.store(after, Ordering::Relaxed);
+    let runs = |started: &Started| started.forks == forks && started.flight.peek().is_none();
+    let start = |ticket| {
+        let task = tokio::spawn({
+            let inner = Arc::clone(inner);
+            async move {
+                let result = refresh::obtain(&inner, want).await;
+                // Whoever comes next starts anew: a failure is not remembered for those who did not wait for it.
+                inner.cell.land(ticket);
+                if result.is_err() {
+                    let after = inner.context.clock.now().plus(refresh::BACKGROUND_PAUSE).as_millis();
+                    inner.background_after.store(after, Ordering::Relaxed);
+                }
+                result
             }
-            result
-        }
-    });
-    let started = async move {
-        task.await.unwrap_or_else(|cause| {
-            Err(Error::new(ErrorKind::Internal, "refresh_abandoned", "the refresh was abandoned").with_source(cause))
-        })
+        });
+        let flight = async move {
+            task.await.unwrap_or_else(|cause| {
+                Err(Error::new(ErrorKind::Internal, "refresh_abandoned", "the refresh was abandoned")
+                    .with_source(cause))
+            })
+        };
+        Started { forks, flight: flight.boxed().shared() }
     };
-    let started = started.boxed().shared();
-    *slot = Some((forks, started.clone()));
-    started
+    inner.cell.join(runs, start).flight
 }
 
-/// The generation that `invalidate` marked, if the token in memory is such a marker.
-pub(super) fn rejected_generation(inner: &Inner) -> Option<u64> {
-    let current = inner.current.load();
-    let token = current.as_deref()?.token.as_ref()?;
-    (token.expires_at() == Some(REJECTED)).then(|| token.generation())
+/// The token in memory, if `invalidate` marked it.
+pub(super) fn rejected(inner: &Inner) -> Option<Token> {
+    inner.cell.load().as_ref()?.rejected().cloned()
+}
+
+/// Whether the record holds the very token that was rejected. Not "or an older one": a session that was begun anew after a
+/// logout counts from one.
+fn is_rejected(inner: &Inner, record: &Record) -> bool {
+    rejected(inner).is_some_and(|rejected| rejected.is(&record.access_token, record.generation))
 }
 
 /// When the record's token is due for refresh; `None` if it cannot be served at all (expired).
@@ -199,6 +229,7 @@ pub(super) fn is_fresh(inner: &Inner, record: &Record, want: Want) -> bool {
 
 pub(super) fn serves(inner: &Inner, record: &Record, want: Want) -> bool {
     want.newer_than.is_none_or(|old| record.generation > old)
+        && !is_rejected(inner, record)
         && servable(inner, record, inner.context.clock.now()).is_some()
 }
 
@@ -216,7 +247,7 @@ pub(super) fn publish(inner: &Inner, record: &Record) -> Token {
     }
     if !matches!(inner.config.store.value, StoreKind::None) {
         let current = Current { token: Some(token.clone()), refresh_at: Some(refresh_at), obtained_at };
-        inner.current.store(Some(Arc::new(current)));
+        inner.cell.publish(current);
     }
     token
 }
@@ -224,6 +255,6 @@ pub(super) fn publish(inner: &Inner, record: &Record) -> Token {
 pub(super) fn publish_no_auth(inner: &Inner) -> Option<Token> {
     let obtained_at = inner.context.clock.now();
     let refresh_at = Some(obtained_at.plus(NO_AUTH_LIFETIME));
-    inner.current.store(Some(Arc::new(Current { token: None, refresh_at, obtained_at })));
+    inner.cell.set(Some(Current { token: None, refresh_at, obtained_at }));
     None
 }

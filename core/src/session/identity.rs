@@ -158,6 +158,9 @@ pub fn session_key(config: &Config, source: &Source) -> Result<SessionKey> {
 /// here and make it another session, or reach it another way.
 pub fn login_argument(config: &Config) -> String {
     let mut words = match (&config.endpoint, &config.issuer) {
+        (Some(endpoint), _) if !endpoint.value.tls() && !endpoint.value.is_loopback() => {
+            vec![endpoint.value.base_url(), "--insecure".to_owned()]
+        }
         (Some(endpoint), _) if !endpoint.value.tls() => vec![endpoint.value.base_url()],
         (Some(endpoint), _) => vec![endpoint.value.to_string()],
         (None, Some(issuer)) => vec!["--issuer".to_owned(), issuer.value.clone()],

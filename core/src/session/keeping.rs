@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::lock::timed_out;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::store::{LockGuard, LockKind, Record};
+use crate::testing::stop_point;
 
 /// Between two looks at a lock that is taken.
 const LOCK_POLL: Duration = Duration::from_millis(10);
@@ -33,6 +34,10 @@ pub(super) fn new_record(
         flyte_generation: server.and_then(|server| server.generation),
         origin,
         issuer: server.and_then(|server| server.metadata.issuer.clone()),
+        // Neither a command's token nor another client's login was granted by a server that we asked.
+        token_endpoint_origin: server
+            .filter(|_| !matches!(origin, TokenOrigin::ExternalCommand))
+            .and_then(|server| inner.authorization_server(server).binding()),
         client_id: before
             .and_then(|record| record.client_id.clone())
             .or_else(|| server.and_then(|server| inner.client_id(server).ok())),
@@ -56,25 +61,49 @@ pub(super) fn new_record(
     }
 }
 
+/// A record that exists nowhere but in this process.
+#[derive(Debug, Clone)]
+pub(super) struct Unsaved {
+    record: Record,
+    /// What the store had when the save failed; `None` if that could not be read.
+    over: Option<Option<Record>>,
+}
+
+impl Unsaved {
+    /// Whether the store has moved on since: somebody else refreshed, signed in or signed out. What was ended by a person
+    /// must not come back.
+    fn is_superseded(&self, stored: Option<&Record>) -> bool {
+        match (&self.over, stored) {
+            (Some(over), stored) => stored != over.as_ref(),
+            (None, stored) => stored.is_some_and(|stored| stored.generation >= self.record.generation),
+        }
+    }
+}
+
 /// The newest record: a save that failed in this process comes before what is on disk.
 pub(super) async fn load(inner: &Arc<Inner>) -> Result<Option<Record>> {
     let unsaved = locked(&inner.unsaved).clone();
-    let stored = blocking(inner, load_stored).await?;
-    Ok(match (unsaved, stored) {
-        (Some(unsaved), Some(stored)) if stored.generation >= unsaved.generation => Some(stored),
-        (Some(unsaved), _) => Some(unsaved),
-        (None, stored) => stored,
+    let (stored, is_damaged) = blocking(inner, |inner| match inner.store.load(&inner.key) {
+        Err(error) if error.code() == "store_corrupt" => Ok((ignored(&error), true)),
+        stored => Ok((stored?, false)),
     })
+    .await?;
+    Ok(match unsaved {
+        Some(unsaved) if is_damaged || !unsaved.is_superseded(stored.as_ref()) => Some(unsaved.record),
+        _ => stored,
+    })
+}
+
+fn ignored(error: &Error) -> Option<Record> {
+    tracing::warn!(%error, "the stored session is ignored");
+    None
 }
 
 /// What the store has. A damaged record is as if there were none, so that a login can mend it; a newer or foreign one is
 /// an error.
 pub(super) fn load_stored(inner: &Inner) -> Result<Option<Record>> {
     match inner.store.load(&inner.key) {
-        Err(error) if error.code() == "store_corrupt" => {
-            tracing::warn!(%error, "the stored session is ignored");
-            Ok(None)
-        }
+        Err(error) if error.code() == "store_corrupt" => Ok(ignored(&error)),
         other => other,
     }
 }
@@ -91,18 +120,18 @@ pub(super) async fn load_for_login(inner: &Arc<Inner>) -> Result<Option<Record>>
 /// Saves before anything is published. If that cannot be done the token still serves this process, and the record is
 /// kept for the next try: an error here would throw away a refresh token that exists nowhere else.
 pub(super) async fn save(inner: &Arc<Inner>, record: &Record) {
-    let saved = save_strictly(inner, record).await;
-    let mut unsaved = locked(&inner.unsaved);
-    *unsaved = match saved {
+    let unsaved = match save_strictly(inner, record).await {
         Ok(()) => None,
         Err(error) => {
             tracing::warn!(%error, "the session could not be saved; it serves this process only");
-            Some(record.clone())
+            let over = blocking(inner, load_stored).await.ok();
+            Some(Unsaved { record: record.clone(), over })
         }
     };
+    *locked(&inner.unsaved) = unsaved;
 }
 
-/// A save that failed is tried again, under the lock; what somebody else saved meanwhile is newer and stays.
+/// A save that failed is tried again, under the lock; what somebody else did meanwhile stays.
 pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
     if locked(&inner.unsaved).is_none() {
         return;
@@ -110,9 +139,8 @@ pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
     let Ok(_lock) = lock(inner, LockKind::Refresh, Duration::from_secs(1)).await else { return };
     let Some(unsaved) = locked(&inner.unsaved).clone() else { return };
     match load(inner).await {
-        // Another one than ours is the stored one, and as new or newer: `load` sees to that.
-        Ok(Some(newest)) if newest != unsaved => *locked(&inner.unsaved) = None,
-        _ => save(inner, &unsaved).await,
+        Ok(newest) if newest.as_ref() != Some(&unsaved.record) => *locked(&inner.unsaved) = None,
+        _ => save(inner, &unsaved.record).await,
     }
 }
 
@@ -120,6 +148,15 @@ pub(super) async fn save_what_could_not_be_saved(inner: &Arc<Inner>) {
 pub(super) async fn save_strictly(inner: &Arc<Inner>, record: &Record) -> Result<()> {
     let record = record.clone();
     blocking(inner, move |inner| inner.store.save(&inner.key, &record)).await
+}
+
+/// The lock of a refresh, with a stop point before it is let go.
+pub(super) struct Held(#[expect(dead_code, reason = "held while it lives")] pub(super) Box<dyn LockGuard>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        stop_point("unlock.before");
+    }
 }
 
 /// Takes a lock, looking again every few milliseconds: a waiter can be cancelled, and nothing blocks a thread.

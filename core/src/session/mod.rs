@@ -17,27 +17,28 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 use crate::config::{Config, Interactive, StoreKind};
 use crate::credential::Context;
 use crate::discovery::{Discoverer, Target};
 use crate::error::{Error, Result};
+use crate::firewall;
 use crate::store::os_keyring::Keyring;
-use crate::store::{Record, SessionKey, TokenStore};
+use crate::store::{SessionKey, TokenStore};
 use crate::transport::HttpTransport;
 use crate::transport::dated::{Dated, Skew};
 
 mod account;
 pub mod adopt;
 mod asking;
+mod cell;
 pub mod cooldown;
 mod ending;
 mod engine;
 pub mod identity;
 mod keeping;
 pub mod login;
+mod primitives;
 mod refresh;
 mod static_token;
 pub mod status;
@@ -122,13 +123,11 @@ pub(crate) struct Inner {
     foreign: Option<adopt::Foreign>,
     /// 0 to 1, drawn once.
     jitter: f64,
-    current: ArcSwapOption<Current>,
-    /// With the count of forks when it was started.
-    flight: Mutex<Option<(u64, engine::Flight)>>,
+    cell: cell::Cell<Current, engine::Started>,
     /// Not before this time (milliseconds) is a failed background refresh tried again.
     background_after: AtomicI64,
     /// A record that could not be saved: it must not be lost while this process lives.
-    unsaved: Mutex<Option<Record>>,
+    unsaved: Mutex<Option<keeping::Unsaved>>,
     /// Rejections that are not written down yet: generation, and age of its token.
     rejected: Mutex<Vec<(u64, Duration)>>,
     troubles: Troubles,
@@ -200,6 +199,7 @@ impl SessionBuilder {
     /// Kind `Config`: no endpoint, or an auth type without what it needs, or unusable TLS settings.
     pub fn build(self) -> Result<Session> {
         let place = identity::place(&self.config)?;
+        firewall::ensure_transport(&self.config)?;
         let source = Source::select(&self.config)?;
         let key = identity::session_key(&self.config, &source)?;
         let transport = match self.transport {
@@ -222,7 +222,9 @@ impl SessionBuilder {
         let skew = dated.skew();
         let transport: Arc<dyn HttpTransport> = Arc::new(dated);
         let cache = self.state.as_ref().map(|state| state.join("metadata"));
-        let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache);
+        let discoverer = Discoverer::new(Arc::clone(&transport), Arc::clone(&self.clock), cache)
+            .plaintext(self.config.plaintext())
+            .seen_through(&self.config.network);
         let mut byte = [0_u8; 1];
         self.entropy.fill(&mut byte);
         Ok(Session {
@@ -238,8 +240,7 @@ impl SessionBuilder {
                 prompts: self.state.as_deref().map(|state| cooldown::Prompts::new(state, &key)),
                 foreign: adopt::Foreign::new(&self.config, &source, self.foreign),
                 jitter: f64::from(byte[0]) / 255.0,
-                current: ArcSwapOption::empty(),
-                flight: Mutex::new(None),
+                cell: cell::Cell::new(),
                 background_after: AtomicI64::new(i64::MIN),
                 unsaved: Mutex::new(None),
                 source,
@@ -268,7 +269,7 @@ impl Session {
     /// The token in memory, if it needs no refresh yet: no lock, no allocation, no system call but the clock's vDSO.
     #[inline]
     pub fn fresh(&self) -> Option<Token> {
-        let current = self.inner.current.load();
+        let current = self.inner.cell.load();
         let current = current.as_deref()?;
         if let Some(refresh_at) = current.refresh_at {
             let now = self.inner.context.clock.now();

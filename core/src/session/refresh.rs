@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected_generation, serves};
-use super::keeping::{self, load, lock, new_record, save};
+use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
+use super::keeping::{self, Held, load, lock, new_record, save};
 use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
 use crate::credential::{TokenSet, exchange, external_command};
 use crate::discovery::{Discovery, ServerAuth};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::Credential;
 use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::grant::Grant;
 use crate::protocol::secret::RefreshToken;
 use crate::store::record::TokenOrigin;
 use crate::store::{LockKind, Record};
-use crate::testing::stop_point;
+use crate::testing::{Facts, stop_point, stop_point_with};
 
 /// How long to wait for another process's refresh.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,7 +56,7 @@ impl Drop for UnderWay {
 }
 
 pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
-    stop_point("refresh.start");
+    stop_point_with("refresh.start", Facts::NewerThan(want.newer_than));
     match &inner.source {
         Source::None | Source::Passthrough => return Ok(publish_no_auth(inner)),
         Source::Static(token) => return static_token::read(inner, &token.value).await.map(Some),
@@ -63,8 +64,9 @@ pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Toke
     }
     keeping::save_what_could_not_be_saved(inner).await;
     note_rejections(inner).await;
-    let want = Want { newer_than: rejected_generation(inner).max(want.newer_than), ..want };
-    if let Some(record) = load(inner).await?
+    let record = load(inner).await?;
+    stop_point_with("look.after", Facts::Record(record.as_ref()));
+    if let Some(record) = record
         && is_fresh(inner, &record, want)
     {
         return Ok(Some(publish(inner, &record)));
@@ -102,7 +104,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     loop {
         stop_point("lock.before");
         let held = match lock(inner, LockKind::Refresh, LOCK_TIMEOUT).await {
-            Ok(held) => held,
+            Ok(held) => Held(held),
             // A holder that hangs, a file system without locks: a token that lives serves on.
             Err(error) => {
                 let record = load(inner).await?;
@@ -111,7 +113,7 @@ async fn fetch(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
         };
         stop_point("lock.after");
         let record = load(inner).await?;
-        stop_point("reread.after");
+        stop_point_with("reread.after", Facts::Record(record.as_ref()));
         // A sibling may have refreshed while we waited,
         if let Some(record) = &record
             && is_fresh(inner, record, want)
@@ -149,9 +151,13 @@ async fn exchange_and_save(
     let _under_way = by_refresh_token.then(UnderWay::new);
     stop_point("exchange.before");
     let renewed = renew(inner, server, record.as_ref()).await;
-    stop_point("exchange.after");
+    stop_point_with("exchange.after", Facts::Answer(&renewed));
     match renewed {
-        Ok(renewed) => {
+        Ok(mut renewed) => {
+            // The very text that was rejected, given anew: it is served, and whoever rejects it again means this one.
+            if rejected(inner).is_some_and(|rejected| rejected.is(&renewed.access_token, renewed.generation)) {
+                renewed.generation += 1;
+            }
             stop_point("save.before");
             // What a command prints without an expiry may end at any moment: only this process knows how old it is.
             if renewed.origin != TokenOrigin::ExternalCommand || renewed.expires_at.is_some() {
@@ -159,14 +165,14 @@ async fn exchange_and_save(
                 adopt::write_back(inner, &renewed).await;
             }
             stop_point("save.after");
-            let after_rejection = rejected_generation(inner).is_some();
+            let after_rejection = rejected(inner).is_some();
             let _ = keeping::blocking(inner, move |inner| {
                 inner.troubles.passed(after_rejection);
                 Ok(())
             })
             .await;
             let token = publish(inner, &renewed);
-            stop_point("publish.after");
+            stop_point_with("publish.after", Facts::Record(Some(&renewed)));
             Ok(token)
         }
         Err(error) => failed(inner, want, record, error).await,
@@ -208,7 +214,7 @@ async fn paused(inner: &Arc<Inner>) -> Option<(Duration, Error)> {
 /// Waits until the server may be asked; a token, if one serves meanwhile or came from a sibling.
 async fn wait_out_trouble(inner: &Arc<Inner>, want: Want, patience: &mut Duration) -> Result<Option<Token>> {
     let clock = &inner.context.clock;
-    if rejected_generation(inner).is_some() {
+    if rejected(inner).is_some() {
         let (now, skew) = (clock.now(), inner.skew.millis());
         let loops = keeping::blocking(inner, move |inner| Ok(inner.troubles.loops(&inner.place, skew, now))).await?;
         if let Some(error) = loops {
@@ -258,12 +264,11 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
             Ok(new_record(inner, server, record, TokenOrigin::ExternalCommand, tokens))
         }
         (Source::ClientCredentials { client_id, secret }, Some(server)) => {
-            let remembered = record.and_then(|record| record.client_auth_method);
-            let mut outcome = grant_client(inner, server, client_id, secret, remembered).await;
+            let mut outcome = grant_client(inner, server, client_id, secret, record).await;
             if let Err(error) = &outcome
                 && let Some(current) = current_metadata(inner, server, error).await
             {
-                outcome = grant_client(inner, &current, client_id, secret, remembered).await;
+                outcome = grant_client(inner, &current, client_id, secret, record).await;
             }
             let (tokens, method) = outcome?;
             let mut made = new_record(inner, Some(server), record, TokenOrigin::ClientCredentials, tokens);
@@ -279,23 +284,19 @@ async fn renew(inner: &Arc<Inner>, server: Option<&ServerAuth>, record: Option<&
     }
 }
 
+/// The session is over; a person must sign in.
+fn ended(inner: &Inner, code: &'static str, why: String) -> Error {
+    Error::new(ErrorKind::LoginRequired, code, why)
+        .with_endpoint(inner.place.clone())
+        .with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))
+}
+
 /// The refresh-token grant.
 pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
-    let ended = |code: &'static str, why: String| {
-        Error::new(ErrorKind::LoginRequired, code, why)
-            .with_endpoint(inner.place.clone())
-            .with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))
-    };
     let Some(refresh_token) = &record.refresh_token else {
         let why = format!("the session with {} has expired and there is no refresh token", inner.place);
-        return Err(ended("session_expired", why));
+        return Err(ended(inner, "session_expired", why));
     };
-    // The same name served by another authorization server must not be handed this token.
-    if let (Some(then), Some(now)) = (&record.issuer, &server.metadata.issuer)
-        && then != now
-    {
-        return Err(ended("issuer_changed", format!("{} has another authorization server now ({now})", inner.place)));
-    }
     // The tokens belong to the client that obtained them, whichever the endpoint names by now.
     let client_id = match &record.client_id {
         Some(id) => id.clone(),
@@ -316,7 +317,7 @@ pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Re
         Err(error) if other_client.is_some() && ["invalid_client", "unauthorized_client"].contains(&error.code()) => {
             let now = other_client.unwrap_or_default();
             let why = format!("{} has replaced its client `{client_id}` by `{now}`", inner.place);
-            Err(ended("client_changed", why))
+            Err(ended(inner, "client_changed", why))
         }
         Err(error) if error.kind() == ErrorKind::LoginRequired => {
             // Somebody who does not hold our lock may have used the token a moment ago: what they saved counts.
@@ -340,17 +341,24 @@ async fn grant_client(
     server: &ServerAuth,
     client_id: &str,
     secret: &Setting<SecretSource>,
-    remembered: Option<ClientAuthMethod>,
+    record: Option<&Record>,
 ) -> Result<(TokenSet, ClientAuthMethod)> {
+    let bound = record.map(Record::bound).unwrap_or_default();
+    let judged = inner.authorization_server(server).token_endpoint_for(Credential::ClientSecret, bound).await?;
+    let endpoint = judged.map_err(|changed| {
+        // Nobody signs in here: whoever knows that the move is right says so.
+        let next =
+            "If that is right, flyte-auth logout forgets the old server; admin.tokenUrl names the new one for good";
+        Error::new(ErrorKind::Config, changed.code, changed.message).with_endpoint(inner.place.clone()).with_next(next)
+    })?;
     let secret = inner.read_secret(secret).await?;
-    let endpoint = inner.token_endpoint(server)?;
     let asked = inner.asked(server, false);
     let grant = ClientCredentials {
         token_endpoint: &endpoint,
         client_id,
         secret: &secret,
         methods_supported: &server.metadata.token_endpoint_auth_methods_supported,
-        remembered,
+        remembered: record.and_then(|record| record.client_auth_method),
         parameters: asked.parameters(),
     };
     client_credentials::fetch(&inner.context, grant).await
@@ -363,8 +371,10 @@ async fn grant_refresh(
     client_id: &str,
     refresh_token: &RefreshToken,
 ) -> Result<TokenSet> {
+    let judged =
+        inner.authorization_server(server).token_endpoint_for(Credential::RefreshToken, record.bound()).await?;
+    let endpoint = judged.map_err(|changed| ended(inner, changed.code, changed.message))?;
     let client = inner.presented_client(client_id, server, record.client_auth_method).await?;
-    let endpoint = inner.token_endpoint(server)?;
     let asked = inner.asked(server, true);
     exchange(&inner.context, &endpoint, &client, Grant::RefreshToken(refresh_token), asked.parameters()).await
 }

@@ -88,6 +88,6 @@ pub(super) async fn read(inner: &Arc<Inner>, token: &StaticToken) -> Result<Toke
         }
         _ => None,
     };
-    inner.current.store(Some(Arc::new(Current { token: Some(token.clone()), refresh_at, obtained_at })));
+    inner.cell.set(Some(Current { token: Some(token.clone()), refresh_at, obtained_at }));
     Ok(token)
 }

@@ -82,6 +82,11 @@ impl Ledger {
         }
     }
 
+    /// What was served to this caller last.
+    fn generation(&self, caller: Caller) -> Option<u64> {
+        self.served.iter().find(|served| served.caller == caller).map(|served| served.generation)
+    }
+
     fn may_refresh_blindly(&self, now: Timestamp) -> bool {
         now.since(Timestamp::from_millis(self.blind_refresh_at)) >= BLIND_REFRESH_PAUSE
     }
@@ -113,7 +118,10 @@ impl Session {
             Ok(Ok(_)) => ledger.confirmed(caller, now),
             Ok(Err(error)) if error.code() == "unauthenticated" && !self.asks_an_issuer() => self.invalidate(None),
             Ok(Err(error)) if matches!(error.code(), "unimplemented" | "unauthenticated") => {
-                if ledger.may_refresh_blindly(now) {
+                // Another process may have refreshed meanwhile: nothing is said against that token.
+                let current =
+                    self.inner.cell.load().as_ref().and_then(|current| Some(current.token.as_ref()?.generation()));
+                if current == ledger.generation(caller) && ledger.may_refresh_blindly(now) {
                     ledger.blind_refresh_at = now.as_millis();
                     // Nothing is proven against the old token: it serves on if the refresh fails.
                     let refresh = self.token_once(TokenOptions { force_refresh: true, ..TokenOptions::default() });

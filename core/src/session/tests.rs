@@ -7,12 +7,14 @@ use crate::clock::fake::{FakeClock, FakeEntropy};
 use crate::config::{AuthType, Origin, Setting, StaticToken};
 use crate::error::ErrorKind;
 use crate::protocol::secret::{AccessToken, RefreshToken};
+use crate::store::Record;
 use crate::store::memory::MemoryStore;
 use crate::store::record::{SCHEMA_VERSION, TokenOrigin};
 use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};
 
 mod faults;
+mod races;
 
 type Line = (&'static str, Result<Reply, Failure>);
 
@@ -83,6 +85,7 @@ impl Scene {
             flyte_generation: None,
             origin: TokenOrigin::AuthorizationCode,
             issuer: Some(ISSUER.to_owned()),
+            token_endpoint_origin: Some(ISSUER.to_owned()),
             client_id: Some("flytectl".to_owned()),
             client_auth_method: None,
             scopes: vec!["all".to_owned()],
@@ -123,7 +126,7 @@ impl Scene {
         for _ in 0..200 {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(1)).await;
-            if self.transport.left() == 0 && self.session.inner.flight.lock().unwrap().is_none() {
+            if self.transport.left() == 0 && self.session.inner.cell.is_idle() {
                 return;
             }
         }
@@ -324,6 +327,53 @@ async fn another_issuer_is_not_handed_the_refresh_token() {
     let error = scene.token().await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::LoginRequired, "issuer_changed"));
     assert_eq!(scene.transport.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_moved_is_not_handed_the_credentials() {
+    let moved = || metadata_at("https://evil.example");
+    let scene = scene(person(), vec![moved()]).signed_in();
+    scene.past_the_end();
+    let error = scene.token().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::LoginRequired, "token_endpoint_changed"));
+    assert!(error.to_string().contains("https://evil.example") && error.to_string().contains("flyte-auth login"));
+    assert_eq!(scene.transport.sent().len(), 1);
+    // Nor by metadata that is fetched anew because the old address fails.
+    let scene = self::scene(person(), vec![metadata(), ("/token", reply(404, "text/plain", "")), moved()]).signed_in();
+    scene.past_the_end();
+    scene.token().await.unwrap_err();
+    assert_eq!(scene.transport.sent().len(), 3);
+    // Nor a machine's secret, once it has been used.
+    let scene = self::scene(machine(), vec![metadata(), token("a1", "")]);
+    scene.token().await.unwrap();
+    let record = Record { token_endpoint_origin: Some("https://old.example".into()), ..scene.record() };
+    scene.store.save(scene.session.key(), &record).unwrap();
+    scene.past_the_end();
+    let error = scene.token().await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Config, "token_endpoint_changed"));
+    assert!(error.to_string().contains("flyte-auth logout"), "{error}");
+    assert_eq!(scene.transport.sent().len(), 2);
+}
+
+#[test]
+fn no_session_without_tls_beyond_this_machine_but_by_the_users_word() {
+    let build = |endpoint: &str, insecure| {
+        let endpoint = crate::config::endpoint::Endpoint::parse(endpoint, false, "test").unwrap();
+        let config = Config { endpoint: Some(setting(endpoint)), insecure: setting(insecure), ..person() };
+        Session::builder(config).build().map(|_| ()).map_err(|error| error.code().to_owned())
+    };
+    assert_eq!(build("http://flyte.example", false), Err("plaintext_refused".to_owned()));
+    assert_eq!((build("http://flyte.example", true), build("http://localhost:80", false)), (Ok(()), Ok(())));
+}
+
+#[tokio::test]
+async fn a_session_of_an_older_version_is_bound_by_its_first_refresh() {
+    let scene = scene(person(), vec![metadata(), token("a2", "")]).signed_in();
+    let record = Record { token_endpoint_origin: None, ..scene.record() };
+    scene.store.save(scene.session.key(), &record).unwrap();
+    scene.past_the_end();
+    assert_eq!(scene.token().await.unwrap(), "a2");
+    assert_eq!(scene.record().token_endpoint_origin.as_deref(), Some(ISSUER));
 }
 
 #[tokio::test]

@@ -40,6 +40,15 @@ impl Token {
     pub fn header_value(&self) -> String {
         format!("Bearer {}", self.expose()) // EXPOSE: the header is what the token is for.
     }
+    /// Whether it is this token, by its text and its place in the session: after a logout the count starts anew, and a
+    /// server may give the same text again.
+    pub(super) fn is(&self, value: &AccessToken, generation: u64) -> bool {
+        self.0.generation == generation && self.0.value == *value
+    }
+    /// Whether both are one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.is(&other.0.value, other.0.generation)
+    }
     /// Counts this session's tokens.
     pub fn generation(&self) -> u64 {
         self.0.generation

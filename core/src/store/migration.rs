@@ -7,7 +7,7 @@ use serde_json::Value;
 type Step = fn(Value) -> Option<Value>;
 
 /// `STEPS[n]` goes from version `n` to `n + 1`.
-pub(super) const STEPS: &[Step] = &[from_0];
+pub(super) const STEPS: &[Step] = &[from_0, from_1];
 
 /// Version 0 (before the first release) counted no generations, knew one header only and kept times in seconds.
 fn from_0(mut record: Value) -> Option<Value> {
@@ -20,6 +20,12 @@ fn from_0(mut record: Value) -> Option<Value> {
         }
     }
     Some(record)
+}
+
+/// Version 1 did not know which token endpoint a session came from. The version was raised for the sake of older programs:
+/// they would drop the member, and with it what keeps a refresh token from going elsewhere.
+fn from_1(record: Value) -> Option<Value> {
+    record.is_object().then_some(record)
 }
 
 /// The record as one of version `STEPS.len()`.

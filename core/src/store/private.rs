@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{leftovers, store_error};
 use crate::error::{Error, Result};
-use crate::testing::stop_point;
+use crate::testing::{Facts, stop_point_with};
 
 pub(super) fn unreadable(path: &Path, cause: io::Error) -> Error {
     store_error(
@@ -110,17 +110,17 @@ pub fn write_private(path: &Path, bytes: &[u8], durability: Durability) -> Resul
     leftovers::sweep(path, leftovers::CERTAINLY_DEAD);
     let mut fresh = leftovers::create(path, folder).map_err(|cause| unwritable(folder, cause))?;
     fresh.write_all(bytes).map_err(|cause| unwritable(path, cause))?;
-    stop_point("save.file_written");
+    stop_point_with("save.file_written", Facts::Folder(folder));
     if durability == Durability::PowerCut {
         fresh.as_file().sync_all().map_err(|cause| unwritable(path, cause))?;
     }
-    stop_point("save.file_synced");
+    stop_point_with("save.file_synced", Facts::Folder(folder));
     fresh.persist(path).map_err(|cause| unwritable(path, cause.error))?;
-    stop_point("save.renamed");
+    stop_point_with("save.renamed", Facts::Folder(folder));
     if durability == Durability::PowerCut {
         sync_folder(folder);
     }
-    stop_point("save.folder_synced");
+    stop_point_with("save.folder_synced", Facts::Folder(folder));
     Ok(())
 }
 

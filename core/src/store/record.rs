@@ -6,12 +6,13 @@ use super::{migration, store_error};
 use crate::clock::Timestamp;
 use crate::discovery::Generation;
 use crate::error::Result;
+use crate::firewall::Bound;
 use crate::protocol::client::ClientAuthMethod;
 use crate::protocol::secret::{AccessToken, RefreshToken};
 use crate::session::adopt::ForeignLogin;
 
 /// The version this code writes. A record with a higher one is left untouched.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How a session's first token was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +66,10 @@ pub struct Record {
     /// The issuer that discovery named then; another one later means a new login.
     #[serde(default)]
     pub issuer: Option<String>,
+    /// Origin of the token endpoint that granted the refresh token, or took the client's secret: neither goes anywhere
+    /// else. Unknown in records of version 1, and for a login of another client that was never refreshed here.
+    #[serde(default)]
+    pub token_endpoint_origin: Option<String>,
     /// The client that the tokens belong to.
     #[serde(default)]
     pub client_id: Option<String>,
@@ -106,6 +111,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// What its credentials are bound to.
+    pub(crate) fn bound(&self) -> Bound<'_> {
+        Bound { issuer: self.issuer.as_deref(), token_endpoint: self.token_endpoint_origin.as_deref() }
+    }
+
     /// The record as the bytes of a file.
     ///
     /// # Errors
@@ -206,6 +216,7 @@ pub(crate) mod tests {
             flyte_generation: Some(Generation::Flyte2),
             origin: TokenOrigin::AuthorizationCode,
             issuer: Some("https://idp.example".into()),
+            token_endpoint_origin: Some("https://idp.example".into()),
             client_id: Some("flytectl".into()),
             client_auth_method: None,
             scopes: vec!["all".into()],
@@ -257,6 +268,12 @@ pub(crate) mod tests {
         assert_eq!(record.header_name, "authorization");
         assert_eq!((record.expires_at, record.obtained_at), (Some(Timestamp::from_secs(1000)), None));
         assert_eq!(record.refresh_token, Some(RefreshToken::new("r-canary")));
+        // What a record of version 1 did not know is learnt at the next refresh.
+        let mut one: serde_json::Value = serde_json::from_slice(&sample().to_json().unwrap()).unwrap();
+        one["schema_version"] = 1.into();
+        one.as_object_mut().unwrap().remove("token_endpoint_origin");
+        let record = Record::from_json(one.to_string().as_bytes(), "x").unwrap();
+        assert_eq!(record, Record { token_endpoint_origin: None, ..sample() });
         // What is no record of the version that it claims is damaged, and not quoted.
         for damaged in [&br#"{"schema_version": 0}"#[..], br#"{"schema_version": 0, "expires_at": "canary"}"#] {
             let error = Record::from_json(damaged, "x").unwrap_err();

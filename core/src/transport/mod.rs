@@ -41,6 +41,8 @@ pub enum Purpose {
     UserInfo,
     /// The revocation endpoint.
     Revocation,
+    /// The introspection endpoint.
+    Introspection,
     /// A call of the program's own, through an integration.
     Call,
 }
@@ -55,6 +57,7 @@ impl Purpose {
             Self::Jwks => "key set (jwks_uri)",
             Self::UserInfo => "user info",
             Self::Revocation => "revocation endpoint",
+            Self::Introspection => "introspection endpoint",
             Self::Call => "a call with its token",
         }
     }

@@ -4,12 +4,14 @@
 //! longer than a whole token request on loopback.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
+use http::Uri;
 use http_body_util::BodyExt as _;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy};
@@ -18,6 +20,7 @@ use super::failure::{Attempt, classify, proxy_login};
 use super::{Call, Failure, FailureKind, HttpTransport, MAX_BODY, Purpose, Reply};
 use crate::config::{NetworkConfig, ProxyUrl, Setting};
 use crate::error::{Error, ErrorKind, Result};
+use crate::firewall::address::is_loopback;
 
 /// TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,12 +37,28 @@ struct Clients {
     plain: OnceLock<Result<Client>>,
     plain_http2: OnceLock<Result<Client>>,
     tls: OnceLock<Result<Client>>,
+    /// Plaintext to this machine, past every proxy: HTTP/1.1 and HTTP/2.
+    direct: [OnceLock<Result<Client>>; 2],
+}
+
+/// Which of the clients serves a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    tls: bool,
+    http2_only: bool,
+    direct: bool,
 }
 
 impl Clients {
     fn of_this_process() -> Arc<Self> {
         let slot = OnceLock::new;
-        Arc::new(Self { forks: crate::fork::count(), plain: slot(), plain_http2: slot(), tls: slot() })
+        Arc::new(Self {
+            forks: crate::fork::count(),
+            plain: slot(),
+            plain_http2: slot(),
+            tls: slot(),
+            direct: [slot(), slot()],
+        })
     }
 }
 
@@ -104,7 +123,7 @@ impl ReqwestTransport {
         self.clients.load().tls.get().is_some()
     }
 
-    fn client(&self, tls: bool, http2_only: bool) -> Result<Client> {
+    fn client(&self, Kind { tls, http2_only, direct }: Kind) -> Result<Client> {
         let mut clients = self.clients.load_full();
         if clients.forks != crate::fork::count() {
             // The parent still uses its connections, and the tasks that serve them run only there.
@@ -113,12 +132,13 @@ impl ReqwestTransport {
         }
         // With TLS one client negotiates per connection; whether it became HTTP/2 is checked on the answer.
         let prior_knowledge = http2_only && !tls;
-        let slot = match (tls, prior_knowledge) {
-            (true, _) => &clients.tls,
-            (false, true) => &clients.plain_http2,
-            (false, false) => &clients.plain,
+        let slot = match (tls, prior_knowledge, direct) {
+            (true, ..) => &clients.tls,
+            (false, _, true) => &clients.direct[usize::from(prior_knowledge)],
+            (false, true, false) => &clients.plain_http2,
+            (false, false, false) => &clients.plain,
         };
-        slot.get_or_init(|| self.settings.build(tls, prior_knowledge)).clone()
+        slot.get_or_init(|| self.settings.build(tls, prior_knowledge, direct)).clone()
     }
 
     async fn exchange(&self, call: Call) -> Result<Reply, Failure> {
@@ -157,7 +177,7 @@ impl ReqwestTransport {
     /// The client for plaintext, for those who make requests and send them by [`ReqwestTransport::open`].
     #[cfg(feature = "reqwest")]
     pub(crate) fn plain_client(&self) -> Result<Client> {
-        self.client(false, false)
+        self.client(Kind { tls: false, http2_only: false, direct: false })
     }
 
     /// Sends a request with whatever body and reads the reply's head. `timeout` is for the whole reply.
@@ -170,8 +190,15 @@ impl ReqwestTransport {
     ) -> Result<http::Response<reqwest::Body>, Failure> {
         let place = super::place(request.uri());
         let tls = request.uri().scheme_str() == Some("https");
-        let client = self.client(tls, http2_only).map_err(|error| Failure { kind: FailureKind::Tls, error })?;
         let through = self.settings.proxies.intercept(request.uri());
+        // Without TLS because it stays on this machine: then it must stay there.
+        let leaves = |proxy: &Uri| !proxy.host().is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])));
+        let direct = !tls
+            && request.uri().host().is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])))
+            && through.as_ref().is_some_and(|proxy| leaves(proxy.uri()));
+        let through = through.filter(|_| !direct);
+        let client =
+            self.client(Kind { tls, http2_only, direct }).map_err(|error| Failure { kind: FailureKind::Tls, error })?;
         let through = through.as_ref().and_then(|proxy| proxy.uri().authority()).map(http::uri::Authority::as_str);
         let prior_knowledge = http2_only && !tls;
         let attempt = Attempt { purpose, place: &place, tls, prior_knowledge, proxy: through, answered: false };
@@ -202,10 +229,10 @@ impl HttpTransport for ReqwestTransport {
 }
 
 impl Settings {
-    fn build(&self, tls: bool, prior_knowledge: bool) -> Result<Client> {
+    fn build(&self, tls: bool, prior_knowledge: bool, direct: bool) -> Result<Client> {
         let roots_needed = (tls || self.proxy_by_tls) && !self.skip_verify;
-        let with_platform_roots = self.builder(prior_knowledge).tls_certs_merge(self.roots.clone());
-        let only_ours = || self.builder(prior_knowledge).tls_certs_only(self.roots.clone());
+        let with_platform_roots = self.builder(prior_knowledge, direct).tls_certs_merge(self.roots.clone());
+        let only_ours = || self.builder(prior_knowledge, direct).tls_certs_only(self.roots.clone());
         let built = if roots_needed { with_platform_roots.build() } else { only_ours().build() };
         match built {
             // A container without a certificate store, but with a configured authority.
@@ -224,17 +251,21 @@ impl Settings {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one client factory")]
-    fn builder(&self, prior_knowledge: bool) -> ClientBuilder {
+    fn builder(&self, prior_knowledge: bool, direct: bool) -> ClientBuilder {
         let mut builder = Client::builder()
             .user_agent(concat!("flyte-auth/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
+            // The firewall takes `localhost` for this machine: nobody is asked where it is. The port is the URL's.
+            .resolve_to_addrs("localhost", &[(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()])
             .tls_danger_accept_invalid_certs(self.skip_verify);
         if let Some(identity) = &self.identity {
             builder = builder.identity(identity.clone());
         }
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.clone());
+        match &self.proxy {
+            _ if direct => builder = builder.no_proxy(),
+            Some(proxy) => builder = builder.proxy(proxy.clone()),
+            None => {}
         }
         if prior_knowledge { builder.http2_prior_knowledge() } else { builder }
     }

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
+use super::access_token::strip_application;
+use super::algorithm::Algorithm;
+use super::claims::{self, Name, wrong};
 use super::jwks::KeySet;
-use super::jws::Jws;
+use super::jws::{Header, Jws};
+use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::secret::{AccessToken, IdToken};
 
-/// How wrong the two clocks may be.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+pub use super::claims::CLOCK_SKEW;
 
 /// What the token must say.
 #[derive(Debug, Clone, Copy)]
@@ -47,103 +48,88 @@ pub struct Claims {
 /// Kind `Denied`, code `id_token_invalid`: says which check failed, never what the token holds.
 pub fn validate(token: &IdToken, expected: &Expectations<'_>, keys: &KeySet, now: Timestamp) -> Result<Claims> {
     // EXPOSE: parsed and verified here.
-    check(token.expose(), expected, keys, now).map_err(|why| {
-        Error::new(ErrorKind::Denied, "id_token_invalid", format!("the ID token is not accepted: {why}"))
-            .with_endpoint(expected.issuer)
-            .with_next("Try again; if it stays, report it to the administrator: this can be an attack or a wrong clock")
-    })
+    check(token.expose(), expected, keys, now, CLOCK_SKEW).map_err(|refusal| refused(refusal, expected.issuer))
 }
 
-fn check(token: &str, expected: &Expectations<'_>, keys: &KeySet, now: Timestamp) -> Result<Claims, &'static str> {
-    let jws = Jws::parse(token)?;
-    // RFC 8725 section 3.11: an access or logout token of the same issuer is no ID token.
-    if jws.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("jwt")) {
-        return Err("it is a token of another type");
+/// The error for an ID token that is not accepted.
+pub(super) fn refused(refusal: Refusal, issuer: &str) -> Error {
+    Error::new(ErrorKind::Denied, "id_token_invalid", format!("the ID token is not accepted: {refusal}"))
+        .with_endpoint(issuer)
+        .with_next("Try again; if it stays, report it to the administrator: this can be an attack or a wrong clock")
+}
+
+pub(super) fn check(
+    token: &str,
+    expected: &Expectations<'_>,
+    keys: &KeySet,
+    now: Timestamp,
+    skew: Duration,
+) -> Result<Claims, Refusal> {
+    let jws = Jws::cut(token)?;
+    let header = jws.header()?;
+    check_type(&header)?;
+    keys.verify_cut(&jws, &header)?;
+    let claims = claims::Claims::parse(&jws.payload()?)?;
+    claims.check_issuer(expected.issuer)?;
+    check_audience(&claims, expected.client_id)?;
+    let times = claims.times()?;
+    if times.issued_at.is_none() {
+        return Err(wrong("it does not say when it was issued (iat)"));
     }
-    keys.verify(&jws)?;
-    let claims = &jws.claims;
-    if text(claims, "iss")? != Some(expected.issuer) {
-        return Err("it is of another issuer");
-    }
-    audience(claims, expected.client_id)?;
-    times(claims, now)?;
+    times.check(now, skew)?;
     if let Some(nonce) = expected.nonce {
-        let same = text(claims, "nonce")?.is_some_and(|found| bool::from(found.as_bytes().ct_eq(nonce.as_bytes())));
+        let same = claims.text(Name::Nonce)?.is_some_and(|found| bool::from(found.as_bytes().ct_eq(nonce.as_bytes())));
         if !same {
-            return Err("it is not the answer to this login (nonce)");
+            return Err(wrong("it is not the answer to this login (nonce)"));
         }
     }
-    if let (Some(hash), Some(access_token)) = (text(claims, "at_hash")?, expected.access_token)
+    if let (Some(hash), Some(access_token)) = (claims.text(Name::AtHash)?, expected.access_token)
         // EXPOSE: hashed.
-        && !bool::from(hash.as_bytes().ct_eq(half_hash(jws.accepted.name, access_token.expose()).as_bytes()))
+        && !bool::from(hash.as_bytes().ct_eq(half_hash(header.algorithm, access_token.expose()).as_bytes()))
     {
-        return Err("it belongs to another access token (at_hash)");
+        return Err(wrong("it belongs to another access token (at_hash)"));
     }
-    let subject = text(claims, "sub")?.filter(|subject| !subject.is_empty() && subject.len() <= 255);
-    let owned = |name| text(claims, name).map(|value| value.filter(|value| !value.is_empty()).map(str::to_owned));
+    if claims.has(Name::Events) {
+        return Err(another_type());
+    }
+    let owned = |name| claims.filled(name).map(|text| text.map(str::to_owned));
     Ok(Claims {
-        subject: subject.ok_or("it names nobody (sub)")?.to_owned(),
-        email: owned("email")?,
-        preferred_username: owned("preferred_username")?,
+        subject: claims.subject()?.ok_or(wrong("it names nobody (sub)"))?.to_owned(),
+        email: owned(Name::Email)?,
+        preferred_username: owned(Name::PreferredUsername)?,
     })
 }
 
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, &'static str> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err("a claim has the wrong type"),
-    }
-}
-
-/// Section 3.1.3.7, 3 to 5: in `aud`; `azp` demanded of several audiences, and ours wherever it is.
-fn audience(claims: &Map<String, Value>, client_id: &str) -> Result<(), &'static str> {
-    let (ours, several) = match claims.get("aud") {
-        Some(Value::String(one)) => (one == client_id, false),
-        Some(Value::Array(list)) => (list.iter().any(|one| one == client_id), list.len() > 1),
-        _ => return Err("it names no audience"),
-    };
-    if !ours {
-        return Err("it is for another client (aud)");
-    }
-    match text(claims, "azp")? {
-        Some(party) if party != client_id => Err("it was issued to another client (azp)"),
-        None if several => Err("it has several audiences and names no party (azp)"),
+/// RFC 8725 section 3.11: an access or logout token of the same issuer is no ID token.
+fn check_type(header: &Header) -> Result<(), Refusal> {
+    match header.typ.as_deref() {
+        Some(typ) if !strip_application(typ).eq_ignore_ascii_case("jwt") => Err(another_type()),
         _ => Ok(()),
     }
 }
 
-fn times(claims: &Map<String, Value>, now: Timestamp) -> Result<(), &'static str> {
-    let moment = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-        Some(value) => match value.as_f64() {
-            Some(seconds) if (0.0..1e11).contains(&seconds) => Ok(Some(Timestamp::from_secs(seconds as i64))),
-            _ => Err("a time claim is no time"),
-        },
-    };
-    let expires_at = moment("exp")?.ok_or("it never expires (exp)")?;
-    let issued_at = moment("iat")?.ok_or("it does not say when it was issued (iat)")?;
-    if now >= expires_at.plus(CLOCK_SKEW) {
-        return Err("it has expired (exp); check this machine's clock");
+const fn another_type() -> Refusal {
+    Refusal::new(RefusalKind::Type, "it is a token of another type")
+}
+
+/// Section 3.1.3.7, 3 to 5: in `aud`; `azp` demanded of several audiences, and ours wherever it is.
+pub(super) fn check_audience(claims: &claims::Claims, client_id: &str) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::new(RefusalKind::Audience, why));
+    let audience = claims.audience()?;
+    if !audience.contains(&client_id) {
+        return refused("it is for another client (aud)");
     }
-    if issued_at > now.plus(CLOCK_SKEW) {
-        return Err("it was issued in the future (iat); check this machine's clock");
+    match claims.text(Name::Azp)? {
+        Some(party) if party != client_id => refused("it was issued to another client (azp)"),
+        None if audience.len() > 1 => refused("it has several audiences and names no party (azp)"),
+        _ => Ok(()),
     }
-    if moment("nbf")?.is_some_and(|not_before| not_before > now.plus(CLOCK_SKEW)) {
-        return Err("it is not valid yet (nbf); check this machine's clock");
-    }
-    Ok(())
 }
 
 /// `at_hash`: the left half of the hash that goes with the signature algorithm (section 3.1.3.6).
-fn half_hash(algorithm: &str, token: &str) -> String {
-    let whole = match algorithm {
-        "RS384" | "PS384" | "ES384" => Sha384::digest(token).to_vec(),
-        // Ed25519 hashes with SHA-512.
-        "RS512" | "PS512" | "EdDSA" => Sha512::digest(token).to_vec(),
-        _ => Sha256::digest(token).to_vec(),
-    };
+fn half_hash(algorithm: Algorithm, token: &str) -> String {
+    let whole = aws_lc_rs::digest::digest(algorithm.digest(), token.as_bytes());
+    let whole = whole.as_ref();
     URL_SAFE_NO_PAD.encode(&whole[..whole.len() / 2])
 }
 

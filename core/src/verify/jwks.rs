@@ -1,42 +1,112 @@
-//! JSON Web Key sets (RFC 7517), fetched from an issuer's `jwks_uri`.
+//! JSON Web Key sets (RFC 7517 section 5).
 
-use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::Jwk;
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use super::jws::{Accepted, Jws};
+use super::jwk::Key;
+use super::jws::{Header, Jws};
+use super::refusal::{Refusal, RefusalKind};
 use crate::credential::failure;
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::json;
-use crate::transport::{Call, HttpTransport, Purpose};
+use crate::transport::{Call, HttpTransport, Purpose, Reply};
 
-/// More keys than any issuer has.
+/// More keys than any issuer has; what comes after them is not read.
 const MAX_KEYS: usize = 100;
+/// Keys that are tried for a token that names none, or for a `kid` that is there more than once.
+const MAX_TRIED: usize = 16;
 
 /// The public signature keys of an issuer. Keys that are none of that are left out when the set is read.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Arc<[Arc<Key>]>,
 }
 
-#[derive(Debug, Clone)]
-struct Key {
-    id: Option<String>,
-    key_type: String,
-    curve: Option<String>,
-    algorithm: Option<String>,
-    jwk: Jwk,
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter()).finish()
+    }
+}
+
+/// A JWS whose signature one of the keys made. Says nothing of its claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedJws {
+    /// The protected header.
+    pub header: Header,
+    /// The payload's octets.
+    pub payload: Vec<u8>,
 }
 
 impl KeySet {
     /// Reads a JWK set; garbage, symmetric, private and encryption keys in it are passed over.
     ///
     /// # Errors
-    /// What is wrong, if it is no JWK set at all.
-    pub fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
-        let document = json::parse_object(bytes).map_err(|_| "it is not a JSON object")?;
-        let Some(Value::Array(keys)) = document.get("keys") else { return Err("it has no `keys`") };
-        Ok(Self { keys: keys.iter().take(MAX_KEYS).filter_map(|key| Key::parse(key.as_object()?)).collect() })
+    /// It is no JWK set at all.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        let document = json::parse_object(bytes)
+            .map_err(|_| Refusal::new(RefusalKind::Keys, "it is not a JSON object, or has a member twice"))?;
+        Self::from_object(&document)
+    }
+
+    /// As [`KeySet::parse`], from JSON that is parsed already.
+    ///
+    /// # Errors
+    /// As [`KeySet::parse`].
+    pub fn from_object(document: &Map<String, Value>) -> Result<Self, Refusal> {
+        let Some(Value::Array(keys)) = document.get("keys") else {
+            return Err(Refusal::new(RefusalKind::Keys, "it has no `keys`"));
+        };
+        let read = |key: &Value| Key::from_jwk(key.as_object()?).ok().map(Arc::new);
+        Ok(Self { keys: keys.iter().take(MAX_KEYS).filter_map(read).collect() })
+    }
+
+    /// How many keys it has that can be used.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().map(Arc::as_ref)
+    }
+
+    /// Whether a key with this thumbprint is among them.
+    pub(super) fn has(&self, thumbprint: &[u8; 32]) -> bool {
+        self.keys.iter().any(|key| key.thumbprint() == thumbprint)
+    }
+
+    /// Verifies the signature of a compact JWS, and nothing else: neither its claims nor its type.
+    ///
+    /// # Errors
+    /// It is malformed, its algorithm is not accepted, no key fits, or the signature is wrong.
+    pub fn verify(&self, token: &str) -> Result<VerifiedJws, Refusal> {
+        let jws = Jws::cut(token)?;
+        let header = jws.header()?;
+        self.verify_cut(&jws, &header)?;
+        Ok(VerifiedJws { payload: jws.payload()?, header })
+    }
+
+    /// The key that signed: the one that the token names, or the first that fits where it names none.
+    pub(super) fn verify_cut(&self, jws: &Jws<'_>, header: &Header) -> Result<&Key, Refusal> {
+        let wanted = header.key_id.as_deref();
+        let fits = |key: &&Arc<Key>| wanted.is_none_or(|id| key.id() == Some(id)) && key.fits(header.algorithm);
+        let mut fitting = self.keys.iter().filter(fits).take(MAX_TRIED).peekable();
+        if fitting.peek().is_none() {
+            return Err(Refusal::new(RefusalKind::KeyUnknown, "the issuer has no such key"));
+        }
+        jws.with_signature(|signature| {
+            fitting
+                .find(|key| key.verifies(header.algorithm, jws.signed.as_bytes(), signature))
+                .map(Arc::as_ref)
+                .ok_or(Refusal::new(RefusalKind::Signature, "its signature is wrong"))
+        })
     }
 
     /// Fetches and reads the set at `uri`.
@@ -44,65 +114,29 @@ impl KeySet {
     /// # Errors
     /// Kind `Network` or `Server`, naming the address.
     pub async fn fetch(transport: &dyn HttpTransport, uri: &str) -> Result<Self> {
-        let unusable = |why: &str| {
-            Error::new(ErrorKind::Server, "jwks_invalid", format!("the issuer's key set (jwks_uri) is unusable: {why}"))
-                .with_endpoint(failure::place(uri))
-                .with_next("Report it to the administrator of the authorization server")
-        };
-        let request = http::Request::get(uri)
-            .header(http::header::ACCEPT, "application/jwk-set+json, application/json")
-            .body(Vec::new())
-            .map_err(|_| unusable("its address is no URL"))?;
-        let reply = transport.send(Call::new(Purpose::Jwks, request)).await?;
-        if !reply.status.is_success() {
-            let retryable = reply.status.is_server_error() || reply.status.as_u16() == 429;
-            return Err(unusable(&format!("HTTP {}", reply.status.as_u16())).with_retryable(retryable));
-        }
-        Self::parse(&reply.body).map_err(unusable)
+        Self::from_reply(&get(transport, uri).await?, uri)
     }
 
-    /// Verifies a signature with the key that the token names, or with each that fits where it names none.
-    pub(super) fn verify(&self, token: &Jws<'_>) -> Result<(), &'static str> {
-        let mut fitting = self.keys.iter().filter(|key| key.fits(token.accepted, token.key_id.as_deref())).peekable();
-        if fitting.peek().is_none() {
-            return Err("the issuer has no such key");
+    /// The set in the issuer's answer.
+    pub(super) fn from_reply(reply: &Reply, uri: &str) -> Result<Self> {
+        if !reply.status.is_success() {
+            let retryable = reply.status.is_server_error() || reply.status.as_u16() == 429;
+            return Err(unusable(uri, &format!("HTTP {}", reply.status.as_u16())).with_retryable(retryable));
         }
-        let signed = token.signed.as_bytes();
-        let verifies = |key: &Key| {
-            DecodingKey::from_jwk(&key.jwk).is_ok_and(|parsed| {
-                jsonwebtoken::crypto::verify(token.signature, signed, &parsed, token.accepted.algorithm)
-                    .unwrap_or(false)
-            })
-        };
-        if fitting.any(verifies) { Ok(()) } else { Err("its signature is wrong") }
+        Self::parse(&reply.body).map_err(|refusal| unusable(uri, refusal.why()))
     }
 }
 
-impl Key {
-    fn parse(key: &Map<String, Value>) -> Option<Self> {
-        let text = |name: &str| key.get(name).and_then(Value::as_str).map(str::to_owned);
-        // RFC 7517 section 4.2 and 4.3; a private or symmetric key in a public set is a mistake, not a key.
-        let signs = text("use").is_none_or(|usage| usage == "sig");
-        let verifies = match key.get("key_ops") {
-            None => true,
-            Some(operations) => operations.as_array().is_some_and(|list| list.iter().any(|one| one == "verify")),
-        };
-        if !signs || !verifies || key.contains_key("d") || key.contains_key("k") {
-            return None;
-        }
-        Some(Self {
-            id: text("kid"),
-            key_type: text("kty")?,
-            curve: text("crv"),
-            algorithm: text("alg"),
-            jwk: serde_json::from_value(Value::Object(key.clone())).ok()?,
-        })
-    }
+pub(super) async fn get(transport: &dyn HttpTransport, uri: &str) -> Result<Reply> {
+    let request = http::Request::get(uri)
+        .header(http::header::ACCEPT, "application/jwk-set+json, application/json")
+        .body(Vec::new())
+        .map_err(|_| unusable(uri, "its address is no URL"))?;
+    Ok(transport.send(Call::new(Purpose::Jwks, request)).await?)
+}
 
-    fn fits(&self, accepted: Accepted, key_id: Option<&str>) -> bool {
-        key_id.is_none_or(|wanted| self.id.as_deref() == Some(wanted))
-            && self.key_type == accepted.key_type
-            && accepted.curve.is_none_or(|curve| self.curve.as_deref() == Some(curve))
-            && self.algorithm.as_deref().is_none_or(|algorithm| algorithm == accepted.name)
-    }
+fn unusable(uri: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Server, "jwks_invalid", format!("the issuer's key set (jwks_uri) is unusable: {why}"))
+        .with_endpoint(failure::place(uri))
+        .with_next("Report it to the administrator of the authorization server")
 }

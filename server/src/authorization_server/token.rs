@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flyte_auth::Timestamp;
+use flyte_auth::testing::exchanged;
 use serde_json::{Value, json};
 
 use super::params::Params;
@@ -147,7 +148,8 @@ impl AuthorizationServer {
     }
 
     fn by_refresh(&self, client: &Client, params: &Params) -> Result<Value, OAuthError> {
-        let digest = random::digest(params.require("refresh_token")?);
+        let presented = params.require("refresh_token")?;
+        let digest = random::digest(presented);
         let requested = params.list("scope");
         let now = self.now();
         let gone = self.access_tokens_gone();
@@ -187,6 +189,10 @@ impl AuthorizationServer {
             }
             Found::Granted((grant, next))
         })?;
+        match &found {
+            Found::Granted((_, next)) => exchanged(presented, Some(next.as_deref().unwrap_or(presented))),
+            Found::Refused(_) | Found::Reused(_) => exchanged(presented, None),
+        }
         let (grant, next) = self.reuse(found)?;
         self.metrics.refreshed();
         self.token_reply(&grant, None, next)

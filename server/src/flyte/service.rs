@@ -210,7 +210,7 @@ impl FlyteAuth {
     pub async fn metadata(&self) -> Result<ServerMetadata, Status> {
         match &self.issuer {
             Issuer::Own(server) => Ok(server.metadata()),
-            Issuer::External(issuer) => Ok(ServerMetadata::clone(&*issuer.metadata().await?)),
+            Issuer::External(issuer) => Ok(issuer.metadata().await?),
         }
     }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.cli import Cli
 from harness.herd import WORKER, Herd, Place, digest, stored, wait_for
 from harness.scenes import machine
+from harness.traces import Trace
 
 # Killed from outside after a random time instead.
 ANYTIME = "(any time)"
@@ -43,6 +44,7 @@ class Crashes:
         self.cli, self.place, self.name = cli, place, name
         self.rotating, self.is_machine = rotating, is_machine
         self.offset = 0
+        self.traces: list[Path] = []
         self.clock = cli.home / "clock"
         self.clock.write_text("0")
         self.env = {**place.env, "FLYTE_AUTH_TESTING_CLOCK": str(self.clock)}
@@ -76,16 +78,29 @@ class Crashes:
                 file.unlink()
         generation, counted = self._generation(), self.place.counted()
         siblings = 0 if plain else chance.choice([0, 0, 2])
-        killed = self._kill(point, chance, siblings)
-        return self._carry_on(point, killed, generation, counted)
+        trace = self._trace()
+        killed = self._kill(point, chance, siblings, trace)
+        outcome = self._carry_on(point, killed, generation, counted, trace)
+        trace.write()
+        if not outcome.went_on:
+            self.place.sign_in(self.cli, is_expired=False)
+            self.offset = 0
+            self.clock.write_text("0")
+        return outcome
 
-    def _kill(self, point: str, chance: random.Random, siblings: int) -> bool:
+    def _trace(self) -> Trace:
+        server = "needs_none" if self.is_machine else "detects_reuse" if self.rotating else "keeps"
+        self.traces.append(self.cli.home / f"run-{len(self.traces):04}.jsonl")
+        return Trace(self.traces[-1], self.place, server, stored(self.cli) if self._generation() else None)
+
+    def _kill(self, point: str, chance: random.Random, siblings: int, trace: Trace) -> bool:
         at_random = point == ANYTIME
-        env = {**self.env, **({} if at_random else {"FLYTE_AUTH_TESTING_STOP": point})}
+        undisturbed = {**self.env, **trace.env}
+        env = {**undisturbed, **({} if at_random else {"FLYTE_AUTH_TESTING_STOP": point})}
         if at_random:
             self.place.answers_late(20)
         command, threads = [self.cli.binary, "token"], [WORKER, "once", "--threads", "4"]
-        others = [self._start(command, self.env) for _ in range(siblings)]
+        others = [self._start(command, undisturbed) for _ in range(siblings)]
         # The worker starts at once when its input ends.
         victim = self._start(command if chance.random() < 0.7 else threads, env)
         victim.stdin.close()
@@ -93,9 +108,11 @@ class Crashes:
             time.sleep(chance.random() * 0.06)
             os.killpg(victim.pid, signal.SIGKILL)
         victim.wait(timeout=60)
+        trace.ends(victim.pid, killed=victim.returncode == -signal.SIGKILL)
         _session_ends(victim.pid)
         for other in others:
             other.communicate(timeout=60)
+            trace.ends(other.pid, killed=False)
             _session_ends(other.pid)
             assert other.returncode in (0, 4), "a sibling of the killed process gets a token, or a login is needed"
         if at_random:
@@ -106,10 +123,10 @@ class Crashes:
         (child,) = Herd(self.cli, argv, env, 1).children
         return child
 
-    def _carry_on(self, point, killed, generation, counted) -> Outcome:
+    def _carry_on(self, point, killed, generation, counted, trace) -> Outcome:
         if self._generation():
             self._set_clock(self._expires() + 1000 if self._generation() == generation else 0)
-        next_one = self.cli.run("token", env=self.env, timeout=60)
+        next_one = self.cli.run("token", env={**self.env, **trace.env}, timeout=60)
         granted = self.place.since(counted)["granted"]
         saved = self._generation() - generation
         burnt = self.rotating and granted > saved
@@ -121,12 +138,7 @@ class Crashes:
         else:
             assert next_one.code == 4 and burnt, about
         self._store_is_sound()
-        went_on = next_one.code == 0
-        if not went_on:
-            self.place.sign_in(self.cli, is_expired=False)
-            self.offset = 0
-            self.clock.write_text("0")
-        return Outcome(self.name, point, killed, burnt, went_on)
+        return Outcome(self.name, point, killed, burnt, went_on=next_one.code == 0)
 
     def _store_is_sound(self):
         sessions = self.cli.home / "state/sessions"
@@ -177,8 +189,9 @@ def window(cli: Cli, place: Place, runs: int) -> list[float]:
         trace.unlink(missing_ok=True)
         env = {**place.env, "FLYTE_AUTH_TESTING_TRACE": str(trace)}
         assert cli.run("token", "--force-refresh", env=env).code == 0
-        passed = dict(line.split() for line in trace.read_text().splitlines())
-        spans.append((int(passed["save.renamed"]) - int(passed["exchange.after"])) / 1e6)
+        lines = [json.loads(line) for line in trace.read_text().splitlines()]
+        passed = {line["step"]: line["at"] for line in lines if line.get("folder", "sessions") == "sessions"}
+        spans.append((passed["save.renamed"] - passed["exchange.after"]) / 1e6)
     return sorted(spans)
 
 

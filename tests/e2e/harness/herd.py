@@ -45,6 +45,10 @@ class Place:
         granted = sum(line.startswith("POST /token 200") for line in lines)
         return {"all": len(lines), "granted": granted, "reused": sum("invalid_grant" in line for line in lines)}
 
+    def trace_lines(self) -> list[str]:
+        """What the server has recorded so far."""
+        return self.server.trace.read_text().splitlines() if self.server.trace.exists() else []
+
     def since(self, before: dict[str, int]) -> dict[str, int]:
         return {name: count - before[name] for name, count in self.counted().items()}
 

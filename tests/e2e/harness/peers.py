@@ -20,6 +20,9 @@ class OidcProvider(Issuer):
 
     def __init__(self, folder: Path, **settings: str):
         env = {**os.environ, **settings}
+        # The exchanges of refresh tokens, for the traces that the model judges (harness/traces.py).
+        self.trace = folder / "oidc-provider.trace"
+        env["OIDC_TRACE"] = str(self.trace)
         self.service = Service(["node", PEERS / "oidc-provider.mjs"], env, folder / "oidc-provider.log")
         super().__init__(self.service.ready["issuer"])
         # Where it listens: not its name where it stands behind a proxy (OIDC_ISSUER).
@@ -37,7 +40,9 @@ class Sandbox(Issuer):
         folder.mkdir(parents=True, exist_ok=True)
         ports = [] if "--http-port" in flags else ["--http-port", "0"]
         argv = [binary, "sandbox", *ports, "--grpc-port", "0", "--exit-with-stdin", *flags]
-        self.service = Service(argv, plain_environment(folder), folder / "sandbox.log")
+        self.trace = folder / "sandbox.trace"
+        env = {**plain_environment(folder), "FLYTE_AUTH_TESTING_TRACE": str(self.trace)}
+        self.service = Service(argv, env, folder / "sandbox.log")
         self.ready = self.service.ready
         self.http: str = self.ready["http"]
         self.https: str | None = self.ready.get("https")

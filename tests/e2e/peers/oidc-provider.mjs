@@ -10,7 +10,10 @@
 //   OIDC_AUDIENCE                                        audience of JWT access tokens
 //   OIDC_EXTRA_CLIENTS                                   JSON list of further clients, in oidc-provider's own form
 //   OIDC_NO_DEVICE=1                                     no device grant
+//   OIDC_TRACE                                           a file that gets a line for every exchange of a refresh token
 //   OIDC_ISSUER                                          the name it goes by behind a reverse proxy (default: its own address)
+import { createHash } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
@@ -108,6 +111,18 @@ if (env.OIDC_LOG) {
   provider.use(async (ctx, next) => {
     await next();
     console.error(ctx.method, ctx.path, ctx.status, ctx.body?.error ?? '');
+  });
+}
+if (env.OIDC_TRACE) {
+  const digest = (token) => createHash('sha256').update(token).digest('hex').slice(0, 12);
+  provider.use(async (ctx, next) => {
+    await next();
+    const presented = ctx.oidc?.params?.refresh_token;
+    if (ctx.path !== '/token' || !presented) return;
+    const next_one = ctx.status === 200 ? digest(ctx.body.refresh_token ?? presented) : null;
+    // The exchange is done, and its answer not sent yet; the clock is the machine's monotonic one.
+    const line = { at: Number(process.hrtime.bigint()), process: process.pid, step: 'server.exchanged', presented: digest(presented), next: next_one };
+    appendFileSync(env.OIDC_TRACE, `${JSON.stringify(line)}\n`);
   });
 }
 server.on('request', provider.callback());

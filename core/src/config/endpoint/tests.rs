@@ -107,7 +107,7 @@ fn user_info_is_refused_and_not_repeated() {
 fn loopback() {
     for (raw, expected) in [
         ("localhost:1", true),
-        ("a.localhost", true),
+        ("a.localhost", false),
         ("127.8.0.1", true),
         ("[::1]:1", true),
         ("[::ffff:127.0.0.1]", true),

@@ -6,12 +6,16 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::clock::fake::FakeClock;
 use crate::clock::{SystemClock, SystemEntropy};
+use crate::firewall::Plaintext;
 use crate::interaction::recorder::Recorder;
 use crate::transport::scripted::{ScriptedTransport, failure, json};
 use crate::transport::{Failure, FailureKind, Reply};
 
 const TOKENS: &str =
     r#"{"access_token":"at-canary","refresh_token":"rt-canary","token_type":"bearer","expires_in":60}"#;
+static TOKEN_ENDPOINT: std::sync::LazyLock<Destination> = std::sync::LazyLock::new(|| {
+    Destination::given("https://idp.example/token", Plaintext::LoopbackOnly, "test").unwrap()
+});
 const DEADLINE: Duration = Duration::from_secs(3);
 
 fn context(script: Vec<(&'static str, Result<Reply, Failure>)>) -> (Context, Arc<ScriptedTransport>) {
@@ -26,7 +30,7 @@ fn wanted<'a>(client: &'a Client, redirect_uri: &'a str, listen: Listen) -> Begi
         client,
         redirect_uri,
         authorization_endpoint: "https://idp.example/auth?tenant=t",
-        token_endpoint: "https://idp.example/token",
+        token_endpoint: &TOKEN_ENDPOINT,
         issuer: Some("https://idp.example"),
         iss_required: false,
         parameters: Parameters::default(),

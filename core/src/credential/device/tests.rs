@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::Clock as _;
 use crate::clock::fake::{FakeClock, FakeEntropy};
+use crate::firewall::Plaintext;
 use crate::interaction::recorder::Recorder;
 use crate::transport::scripted::{ScriptedTransport, failure, json, reply};
 use crate::transport::{Failure, FailureKind, Reply};
@@ -32,10 +33,13 @@ impl Scene {
     async fn begin(&self, pkce: PkceOnDevice, deadline: u64) -> Result<PendingDevice> {
         let scopes = ["all".to_owned()];
         let extra = [("x".to_owned(), "1".to_owned())];
+        let to = |text| Destination::given(text, Plaintext::LoopbackOnly, "test").unwrap();
+        let (device, token) =
+            (to("https://idp.example/device_authorization?t=canary"), to("https://idp.example/token"));
         let wanted = BeginDevice {
             client: &Client::public("flytectl"),
-            device_authorization_endpoint: "https://idp.example/device_authorization?t=canary",
-            token_endpoint: "https://idp.example/token",
+            device_authorization_endpoint: &device,
+            token_endpoint: &token,
             parameters: Parameters { scopes: &scopes, audience: Some("aud"), extra: &extra },
             pkce,
             deadline: Duration::from_secs(deadline),

@@ -1,6 +1,7 @@
 //! Lifetimes, the disk, single flight.
 
 use super::*;
+use crate::config::{Origin, Setting};
 
 fn with_folder(router: &Arc<Router>, clock: &Arc<FakeClock>, folder: &std::path::Path) -> Discoverer {
     Discoverer::new(Arc::<Router>::clone(router), Arc::<FakeClock>::clone(clock), Some(folder.to_owned()))
@@ -53,6 +54,22 @@ async fn another_process_finds_it_on_disk() {
     assert!(!other.forget(&secure()));
     assert_eq!(with_folder(&silent, &clock, &folder).cached(&secure()), None);
     assert!(other.discover(&secure()).await.is_err());
+}
+
+/// Whoever answers a call without certificate checks must not be heard by the next call that has them.
+#[tokio::test]
+async fn what_was_seen_without_checks_serves_no_call_with_them() {
+    let home = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FakeClock::default());
+    let set = |value| Some(Setting::new(value, Origin::Default));
+    let unchecked = NetworkConfig { insecure_skip_verify: set(true), ..NetworkConfig::default() };
+    let ca = Some(Setting::new("/ca.pem".into(), Origin::Default));
+    let with_ca = NetworkConfig { ca_cert: ca, ..NetworkConfig::default() };
+    let found = with_folder(&flyte2(), &clock, home.path()).seen_through(&unchecked).discover(&secure()).await.unwrap();
+    let silent = Router::new(|_| failed(FailureKind::Dns), vec![]);
+    let later = |network| with_folder(&silent, &clock, home.path()).seen_through(network).cached(&secure());
+    assert_eq!(later(&unchecked), Some(found));
+    assert_eq!((later(&NetworkConfig::default()), later(&with_ca)), (None, None));
 }
 
 #[tokio::test]

@@ -73,7 +73,11 @@ async fn refused_with_a_reason() {
 async fn plaintext_only_where_the_user_gave_it() {
     let issuer = "http://i.example";
     let router = Router::new(not_found, vec![(OPENID, document(issuer))]);
-    assert!(ask(&router, &Target::Issuer(issuer.to_owned())).await.is_ok());
+    let target = Target::Issuer(issuer.to_owned());
+    let refused = ask(&router, &target).await.unwrap_err();
+    assert_eq!(refused.code(), "issuer_invalid");
+    assert!(refused.next_step().is_some_and(|next| next.contains("--insecure")), "{refused}");
+    assert!(discoverer(&router).plaintext(Plaintext::ByUser).discover(&target).await.is_ok());
     let discoverer = discoverer(&router);
     assert_eq!(discoverer.issuer_metadata(issuer).await.unwrap_err().code(), "metadata_refused");
     let router = Router::new(not_found, vec![(OPENID, document("http://localhost:1"))]);

@@ -36,6 +36,8 @@ fn config(endpoint: &str) -> Config {
         issuer: Some(setting("https://idp.example".to_owned())),
         client_id: Some(setting("robot".to_owned())),
         client_secret: Some(identity::secret_value("s3cret", "client_secret")),
+        // The user's word for endpoints without TLS.
+        insecure: setting(true),
         authorization_header: Some(setting("flyte-authorization".to_owned())),
         ..Config::default()
     }

@@ -43,7 +43,7 @@ impl Peer {
                         let token = tokens.next().map(|token| token.to_str().unwrap().to_owned());
                         assert!(tokens.next().is_none(), "one header");
                         let reply = answer(&path, token.as_deref());
-                        seen.lock().unwrap().push((path, token, String::from_utf8(body.to_vec()).unwrap()));
+                        seen.lock().unwrap().push((path, token, String::from_utf8_lossy(&body).into_owned()));
                         Ok::<_, Infallible>(reply.map(|text| Full::new(Bytes::from_static(text.as_bytes()))))
                     }
                 });
@@ -165,5 +165,27 @@ async fn no_answer_is_a_typed_error() {
     for flyte in [client(&session).unwrap(), wrap(&session, own(&session))] {
         let error = flyte.send(flyte.get("/a")).await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Network, "{error}");
+    }
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test]
+async fn no_grpc_call_follows_a_redirect() {
+    let other = Peer::start(|_, _| reply(200, "other")).await;
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = other.url();
+        let peer = Peer::start(move |path, _| {
+            let mut answer = redirect(&format!("{elsewhere}{path}"));
+            *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            answer
+        })
+        .await;
+        let mut grpc = tonic::client::Grpc::new(crate::tonic::channel(&session(&peer.url(), &["t1"])).unwrap());
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static("/test.Test/Unary");
+        let codec = tonic_prost::ProstCodec::<String, String>::default();
+        grpc.unary(tonic::Request::new("canary".to_owned()), path, codec).await.unwrap_err();
+        assert_eq!((peer.seen().len(), other.seen().len()), (1, 0), "{status}");
+        assert_eq!(peer.seen()[0].1.as_deref(), Some("Bearer t1"));
     }
 }

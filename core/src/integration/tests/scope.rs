@@ -3,7 +3,7 @@
 use http::{HeaderMap, Uri};
 
 use super::*;
-use crate::tower::scope::Scope;
+use crate::firewall::calls::Scope;
 
 #[test]
 fn own_host_only() {
@@ -45,14 +45,14 @@ fn own_host_only() {
 #[test]
 fn insecure_is_the_users_word() {
     let endpoint = Endpoint::parse("dns:///flyte.example:8089", true, "test").unwrap();
-    let config = Config { endpoint: Some(setting(endpoint)), ..config("http://x") };
+    let config = Config { endpoint: Some(setting(endpoint)), ..config("https://x") };
     let scope = Scope::new(&session_of(config, &tokens(&[])));
     assert!(scope.check(&Uri::from_static("http://flyte.example:8089/x"), &HeaderMap::new()).is_ok());
 }
 
 #[test]
 fn an_issuer_alone_is_no_place_for_tokens() {
-    let config = Config { endpoint: None, ..config("http://x") };
+    let config = Config { endpoint: None, ..config("https://x") };
     let scope = Scope::new(&session_of(config, &tokens(&[])));
     let uri = Uri::from_static("https://idp.example/x");
     assert_eq!(scope.check(&uri, &HeaderMap::new()).unwrap_err().code(), "no_endpoint");

@@ -65,12 +65,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::config::endpoint::Endpoint;
+use crate::firewall::calls::Scope;
 use crate::session::Session;
 
 mod exchange;
 mod reply;
 mod request;
-pub(super) mod scope;
 
 pub use reply::AuthBody;
 pub use request::{Outgoing, RequestBody};
@@ -84,7 +84,7 @@ pub const DEFAULT_REPLAY_LIMIT: usize = 1024 * 1024;
 /// What a layer and its services share.
 struct Shared {
     session: Session,
-    scope: scope::Scope,
+    scope: Scope,
     replay_limit: usize,
 }
 
@@ -97,7 +97,7 @@ pub struct AuthLayer {
 impl AuthLayer {
     /// Tokens of `session`, for its own endpoint.
     pub fn new(session: &Session) -> Self {
-        let scope = scope::Scope::new(session);
+        let scope = Scope::new(session);
         Self { shared: Arc::new(Shared { session: session.clone(), scope, replay_limit: DEFAULT_REPLAY_LIMIT }) }
     }
 

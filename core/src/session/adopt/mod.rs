@@ -18,7 +18,7 @@ use crate::interaction::{Flow, LoginEvent, UserInteraction};
 use crate::store::Record;
 use crate::store::record::TokenOrigin;
 use crate::verify::access_token::{UnverifiedClaims, verify_signature};
-use crate::verify::jwks::KeySet;
+use crate::verify::{KeySet, Refusal};
 
 pub mod items;
 #[cfg(test)]
@@ -48,7 +48,10 @@ impl Foreign {
     /// `None` where nothing is adopted: it is switched off, nobody signs in here, the session is to leave no trace, or
     /// no endpoint is named (an issuer alone is nothing that those clients know).
     pub(super) fn new(config: &Config, source: &Source, items: Option<Arc<dyn ForeignItems>>) -> Option<Self> {
-        let wanted = config.adopt.as_ref().is_none_or(|adopt| adopt.value);
+        // A login from a file that nobody trusted yet begins a session of its own: another program's refresh token is not
+        // sent where that file leads.
+        let astray = !config.untrusted_settings().is_empty();
+        let wanted = config.adopt.as_ref().is_none_or(|adopt| adopt.value) && !astray;
         let kept = !matches!(config.store.value, StoreKind::Memory | StoreKind::None);
         let endpoint = config.endpoint.as_ref().filter(|_| wanted && kept && !source.is_machine())?;
         Some(Self {
@@ -189,6 +192,8 @@ fn candidate(
     record.subject.clone_from(&claims.subject);
     record.email = claims.email.clone().or_else(|| claims.preferred_username.clone());
     record.adopted_from = Some(login.clone());
+    // They were granted to another program, whoever the metadata names by now.
+    record.token_endpoint_origin = before.and_then(|record| record.token_endpoint_origin.clone());
     Ok(Candidate { record, claims })
 }
 
@@ -258,7 +263,7 @@ async fn is_signed(inner: &Inner, server: &ServerAuth, record: &Record) -> Resul
     let Some(uri) = &server.metadata.jwks_uri else { return Ok(()) };
     let fetched = tokio::time::timeout(KEYS_TIMEOUT, KeySet::fetch(&*inner.context.transport, uri));
     match fetched.await {
-        Ok(Ok(keys)) => verify_signature(&record.access_token, &keys),
+        Ok(Ok(keys)) => verify_signature(&record.access_token, &keys).map_err(Refusal::why),
         Ok(Err(error)) => {
             tracing::debug!(%error, "an adopted token is not verified");
             Ok(())

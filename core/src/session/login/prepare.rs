@@ -81,7 +81,8 @@ impl Session {
         let inner = &self.inner;
         let metadata = &prepared.server.metadata;
         let client = inner.presented_client(&prepared.client_id, &prepared.server, None).await?;
-        let token_endpoint = inner.token_endpoint(&prepared.server)?;
+        let firewall = inner.authorization_server(&prepared.server);
+        let has_secret = client.secret.is_some();
         let missing = |what: &str| {
             Error::new(
                 ErrorKind::Server,
@@ -96,6 +97,8 @@ impl Session {
                 .device_authorization_endpoint
                 .clone()
                 .ok_or_else(|| missing("device_authorization_endpoint"))?;
+            let token_endpoint = firewall.token_endpoint_for_code(&endpoint, has_secret).await?;
+            let endpoint = firewall.device_authorization_endpoint(&endpoint, has_secret).await?;
             let begin = BeginDevice {
                 client: &client,
                 device_authorization_endpoint: &endpoint,
@@ -107,6 +110,7 @@ impl Session {
             Pending::Device(device::begin(&inner.context, begin).await?)
         } else {
             let endpoint = metadata.authorization_endpoint.clone().ok_or_else(|| missing("authorization_endpoint"))?;
+            let token_endpoint = firewall.token_endpoint_for_code(&endpoint, has_secret).await?;
             let asked = self.hinted(&prepared.asked);
             let begin = BeginAuthorizationCode {
                 client: &client,

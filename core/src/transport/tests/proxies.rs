@@ -186,3 +186,25 @@ async fn variables() {
         assert_eq!(proxy.passed() - before, passes, "{variables:?}");
     }
 }
+
+#[tokio::test]
+async fn plaintext_for_this_machine_does_not_leave_it_through_a_proxy() {
+    let peer = Peer::http(Versions::Both, hello).await;
+    let port = peer.address.port();
+    for proxy in ["http://no-such-proxy.invalid:1", "http://192.0.2.1:3128"] {
+        let network = NetworkConfig { http_proxy_url: set(proxy.into()), ..NetworkConfig::default() };
+        let transport = transport(&network);
+        for host in ["127.0.0.1", "localhost"] {
+            for http2_only in [false, true] {
+                let call = Call { http2_only, ..get(&format!("http://{host}:{port}/")) };
+                assert_eq!(transport.send(call).await.unwrap().body, b"hello", "{proxy} {host}");
+            }
+        }
+    }
+    // A proxy of this machine may have it, and whatever is elsewhere goes through the proxy still.
+    let proxy = proxy().await;
+    let network = NetworkConfig { http_proxy_url: set(proxy.url("user:p%40ss").into()), ..NetworkConfig::default() };
+    for url in [format!("http://127.0.0.1:{port}/"), "http://flyte.test/".to_owned()] {
+        assert_eq!(transport(&network).send(get(&url)).await.unwrap().body, b"via proxy");
+    }
+}

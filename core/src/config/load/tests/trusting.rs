@@ -128,6 +128,71 @@ fn an_untrusted_file_weakens_nothing() {
 }
 
 #[test]
+fn what_an_untrusted_file_wants_of_a_session_is_kept_back() {
+    let text = "admin:\n  endpoint: good\n  authorizationHeader: x-log-me\n  store: file\n  extraParams: {resource: evil}\n  \
+                command: [flyte-auth, token, --interactive, always, --insecure-skip-verify]\n";
+    let profile = format!("admin: {{endpoint: good}}\nprofiles: {{p: {{{}}}}}\n", {
+        "admin: {authorizationHeader: x, store: file, extraParams: {resource: evil}, insecureSkipVerify: true}"
+    });
+    for place in
+        [Place::new().cwd(text), Place::new().cwd(&profile).flags(|overrides| overrides.profile = Some("p".into()))]
+    {
+        let config = place.ok();
+        assert_eq!(endpoint(&config), "https://good");
+        assert_eq!((&config.authorization_header, config.extra_params.len()), (&None, 0));
+        assert_eq!((config.store.value, config.interactive.value), (StoreKind::Auto, Interactive::Auto));
+        assert_eq!((&config.network.insecure_skip_verify, config.untrusted_settings()), (&None, vec![]));
+        assert!(config.warnings[0].contains("authorization_header"), "{:?}", config.warnings);
+        // A login shows the person what the file changes.
+        let shown = place.login().ok().untrusted_settings().join(", ");
+        for part in ["authorizationHeader x", "store file", "extraParams.resource", "insecureSkipVerify"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+    // From a trusted file they are in force, and nothing of it is unknown to its user.
+    let config = Place::new().home(text).ok();
+    assert!(config.authorization_header.is_some() && config.untrusted_settings().is_empty());
+}
+
+#[test]
+fn no_tls_takes_the_users_own_word() {
+    use crate::firewall::Plaintext::{ByUser, LoopbackOnly};
+    let said = |place: &Place| {
+        let config = place.ok();
+        (config.plaintext(), crate::firewall::ensure_transport(&config).map_err(|error| error.code().to_owned()))
+    };
+    let refused = || Err("plaintext_refused".to_owned());
+    let plain = "admin: {endpoint: 'dns:///h', insecure: true}";
+    for (place, expected) in [
+        (Place::new().home(plain), (ByUser, Ok(()))),
+        (Place::new().cwd(plain), (LoopbackOnly, refused())),
+        // Not even a login gives a file's word the weight of the user's.
+        (Place::new().cwd(plain).login(), (LoopbackOnly, refused())),
+        (Place::new().cwd("admin: {endpoint: 'http://h'}"), (LoopbackOnly, refused())),
+        (Place::new().cwd("admin: {endpoint: h, command: [flyte-auth, token, --insecure]}"), (LoopbackOnly, refused())),
+        (Place::new().cwd("admin: {endpoint: 'localhost:30080', insecure: true}"), (LoopbackOnly, Ok(()))),
+        (Place::new().home("admin: {endpoint: 'http://h'}"), (LoopbackOnly, refused())),
+        (Place::new().flags(|o| o.endpoint = Some("http://h".into())), (LoopbackOnly, refused())),
+        (Place::new().flags(|o| o.endpoint = Some("http://localhost.evil".into())), (LoopbackOnly, refused())),
+        (Place::new().env("FLYTE_ADMIN_ENDPOINT", "http://h"), (LoopbackOnly, refused())),
+        (Place::new().env("FLYTE_ADMIN_ENDPOINT", "http://h").env("FLYTE_ADMIN_INSECURE", "true"), (ByUser, Ok(()))),
+        (
+            Place::new().flags(|o| {
+                o.endpoint = Some("http://h".into());
+                o.insecure = Some(true);
+            }),
+            (ByUser, Ok(())),
+        ),
+        (Place::new().flags(|o| o.endpoint = Some("https://h".into())), (LoopbackOnly, Ok(()))),
+    ] {
+        assert_eq!(said(&place), expected, "{:?}", place.ok().endpoint);
+    }
+    let error = crate::firewall::ensure_transport(&Place::new().cwd(plain).ok()).unwrap_err();
+    let shown = error.to_string();
+    assert!(shown.contains("config.yaml is not trusted") && shown.contains("--insecure"), "{shown}");
+}
+
+#[test]
 fn ways_to_trust() {
     let file = format!("{EVIL}  authType: ExternalCommand\n  command: [print-token]\n");
     let trusted = |place: &Place| {
@@ -145,7 +210,7 @@ fn ways_to_trust() {
     trusted(&place.env(TRUST_VARIABLE, &path.display().to_string()));
     // After a login, until it changes.
     let place = Place::new().cwd(&file);
-    record_trust(&place.path("work/.flyte/config.yaml"), &place.path("state")).unwrap();
+    record_trust(&place.ok().file.unwrap(), &place.path("state")).unwrap();
     trusted(&place);
     untrusted(&place.cwd(&file.replace("print-token", "print-other")));
     // The git root is other people's too.

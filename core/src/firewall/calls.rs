@@ -1,4 +1,5 @@
-//! Where a session's token may go.
+//! The access token in calls of the program's own: to the host and port of the session's endpoint, and to addresses that
+//! the program named beside it.
 
 use http::{HeaderMap, Uri, header};
 
@@ -8,19 +9,19 @@ use crate::session::Session;
 
 /// The hosts and ports that a token may be sent to.
 #[derive(Debug, Clone)]
-pub(in crate::integration) struct Scope {
+pub(crate) struct Scope {
     /// Whom the token is of, for messages.
     place: String,
     endpoints: Vec<Endpoint>,
 }
 
 impl Scope {
-    pub(in crate::integration) fn new(session: &Session) -> Self {
+    pub(crate) fn new(session: &Session) -> Self {
         let endpoint = session.config().endpoint.as_ref().map(|endpoint| endpoint.value.clone());
         Self { place: session.place().to_owned(), endpoints: endpoint.into_iter().collect() }
     }
 
-    pub(in crate::integration) fn and(&self, endpoint: Endpoint) -> Self {
+    pub(crate) fn and(&self, endpoint: Endpoint) -> Self {
         let mut scope = self.clone();
         scope.endpoints.push(endpoint);
         scope
@@ -30,7 +31,7 @@ impl Scope {
     ///
     /// # Errors
     /// Kind `Config`: `foreign_host`, `plaintext_refused`, or `no_endpoint` where none is known.
-    pub(in crate::integration) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<()> {
         // Behind a shared entry the Host header chooses whom the request reaches.
         for host in headers.get_all(header::HOST) {
             let host = host.to_str().map_err(|_| self.foreign("what its Host header names"))?;
