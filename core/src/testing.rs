@@ -15,6 +15,10 @@ use crate::error::Result;
 use crate::session::Token;
 use crate::store::Record;
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod parsers;
+
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
 pub const STOP_POINTS: [&str; 18] = [
     "refresh.start",

@@ -23,22 +23,22 @@ const SECTIONS: [&str; 13] = [
 ];
 
 /// What a file says.
-pub(super) struct FileData {
+pub(crate) struct FileData {
     pub(super) path: PathBuf,
     /// `admin.*`, `[platform]`, `[credentials]`.
-    pub(super) admin: Vec<Entry>,
+    pub(crate) admin: Vec<Entry>,
     /// `profiles.<name>.admin.*`.
-    pub(super) profiles: BTreeMap<String, Vec<Entry>>,
+    pub(crate) profiles: BTreeMap<String, Vec<Entry>>,
     /// Unknown keys and the like.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// There is a section of Flyte's clients about the platform or its auth.
-    pub(super) is_flyte: bool,
+    pub(crate) is_flyte: bool,
 }
 
 impl FileData {
     /// SHA-256 over everything that matters to auth, in hex: a changed endpoint or command changes it, a comment, the
     /// logger or the image section does not.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         let all = self.profiles.iter().map(|(name, entries)| (name.as_str(), entries));
         for (profile, entries) in all.chain([("", &self.admin)]) {
@@ -124,7 +124,7 @@ pub(super) fn read_text(path: &Path, named: Option<&str>) -> Result<String> {
 }
 
 /// Parses a file's text: YAML by suffix or by looks, else INI.
-pub(super) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {
+pub(crate) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or("").to_ascii_lowercase();
     let looks_like_ini = || {

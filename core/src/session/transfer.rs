@@ -70,7 +70,7 @@ impl Document {
     }
 
     /// The document: one line of JSON with a line feed. It holds the tokens.
-    fn to_json(&self) -> Result<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         let Self { endpoint, issuer, profile, account, record } = self;
         let document = json!({
             "format": FORMAT, "version": VERSION, "endpoint": endpoint, "issuer": issuer, "profile": profile,

@@ -60,7 +60,7 @@ struct Trouble {
 
 /// Reads and notes the trouble of one session. Calls block on a small file.
 #[derive(Debug)]
-pub(super) struct Troubles {
+pub(crate) struct Troubles {
     path: Option<PathBuf>,
     /// What no file keeps.
     memory: Mutex<Option<Trouble>>,
@@ -83,6 +83,12 @@ impl Troubles {
         Self { path, memory: Mutex::default() }
     }
 
+    /// As a file of these bytes tells it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_note(bytes: &[u8]) -> Self {
+        Self { path: None, memory: Mutex::new(Some(note::parse(bytes))) }
+    }
+
     fn read(&self) -> Trouble {
         if let Some(kept) = &*locked(&self.memory) {
             return kept.clone();
@@ -96,7 +102,7 @@ impl Troubles {
     }
 
     /// How long nobody may ask, and what to say meanwhile; `None` if the way is free.
-    pub(super) fn pause(&self, now: Timestamp) -> Option<(Duration, Error)> {
+    pub(crate) fn pause(&self, now: Timestamp) -> Option<(Duration, Error)> {
         let pause = self.read().pause?;
         let until = Timestamp::from_millis(pause.until);
         // A note from the future was made by another clock: it must not end the session for years.
@@ -116,7 +122,7 @@ impl Troubles {
     }
 
     /// Notes a failure that passes by itself; any other leaves no trace here.
-    pub(super) fn failed(&self, error: &Error, now: Timestamp) {
+    pub(crate) fn failed(&self, error: &Error, now: Timestamp) {
         if !error.is_retryable() || !matches!(error.kind(), ErrorKind::Network | ErrorKind::Server) {
             return;
         }
@@ -153,7 +159,7 @@ impl Troubles {
     }
 
     /// Notes that the server rejected the token of `generation`, `age` after it was obtained.
-    pub(super) fn rejected(&self, generation: u64, age: Duration, now: Timestamp) {
+    pub(crate) fn rejected(&self, generation: u64, age: Duration, now: Timestamp) {
         let mut trouble = self.read();
         let row = trouble.rejections;
         if row.generation == generation && row.count > 0 {
@@ -172,7 +178,7 @@ impl Troubles {
 
     /// The error in place of a third fresh token after two were rejected. `skew`: how far the server's clock is ahead of
     /// ours, in milliseconds, from the `Date` header of its last answer.
-    pub(super) fn loops(&self, place: &str, skew: i64, now: Timestamp) -> Option<Error> {
+    pub(crate) fn loops(&self, place: &str, skew: i64, now: Timestamp) -> Option<Error> {
         let row = self.read().rejections;
         let until = Timestamp::from_millis(row.until);
         if row.count < 2 || now >= until || until.since(now) > LONGEST_PAUSE {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::page::{self, Page};
@@ -21,7 +21,7 @@ const WRITE_TIME: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(200);
 
 /// A request, judged.
-pub(super) enum Request {
+pub(crate) enum Request {
     /// On the redirect's path, or not ours.
     Answer(Outcome),
     /// Not HTTP, not from here, or too large.
@@ -36,7 +36,11 @@ pub(super) async fn read(stream: &mut TcpStream, port: u16, expected: &Expected)
     tokio::time::timeout(READ_TIME, read_request(stream, port, expected)).await?
 }
 
-async fn read_request(stream: &mut TcpStream, port: u16, expected: &Expected) -> io::Result<Request> {
+pub(crate) async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+    port: u16,
+    expected: &Expected,
+) -> io::Result<Request> {
     let mut buffer = Vec::with_capacity(4096);
     let head_length = loop {
         let searched = buffer.len().saturating_sub(3);
