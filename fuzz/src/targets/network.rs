@@ -88,8 +88,11 @@ const TOKEN: &str = "Bearer canary-of-a-token-that-goes-nowhere-else";
 pub(super) fn user_info(data: &[u8]) {
     let (kind, replies) = first_line(data);
     let peer = Arc::new(Foreign::new(replies));
-    let mut server =
-        ServerAuth { generation: None, metadata: ServerMetadata::default(), public_client: PublicClientConfig::default() };
+    let mut server = ServerAuth {
+        generation: None,
+        metadata: ServerMetadata::default(),
+        public_client: PublicClientConfig::default(),
+    };
     let mut own_host = Some("flyte.example".to_owned());
     let mut target = Target::Endpoint(Endpoint::parse("https://flyte.example", false, "fuzz").expect("an endpoint"));
     match kind {

@@ -69,7 +69,12 @@ pub(super) fn loopback_request(data: &[u8]) {
     assert!(knows_state(request), "taken without our state");
     let ours = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{PORT}"));
     assert!(ours.iter().any(|host| lower.contains(host)), "taken for another host");
-    assert!(request.starts_with(b"GET ") || request.starts_with(b"POST ") || request.starts_with(b"\r\n") || request.starts_with(b"\n"));
+    assert!(
+        request.starts_with(b"GET ")
+            || request.starts_with(b"POST ")
+            || request.starts_with(b"\r\n")
+            || request.starts_with(b"\n")
+    );
     assert_answer(&answer, &expected);
 }
 

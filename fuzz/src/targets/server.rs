@@ -147,11 +147,7 @@ pub(super) fn server_authorize(data: &[u8]) {
     // OpenID Connect Core 3.1.2.1: the same by POST.
     let message = Message::parse(data);
     let Some(query) = message.first.strip_prefix(b"GET /oauth2/authorize?") else { return };
-    let form = [
-        b"POST /oauth2/authorize\ncontent-type: application/x-www-form-urlencoded\n\n",
-        query,
-    ]
-    .concat();
+    let form = [b"POST /oauth2/authorize\ncontent-type: application/x-www-form-urlencoded\n\n", query].concat();
     let posted = self::answer(server().router(), &form).expect("a plain request");
     assert_eq!(posted.headers.get(header::LOCATION), answer.headers.get(header::LOCATION));
     assert_eq!(posted.status, answer.status);
@@ -187,7 +183,9 @@ pub(super) fn server_token(data: &[u8]) {
     let given = parameters(data);
     if let Some(error) = body.get("error") {
         assert!(!answer.status.is_success());
-        assert!(error.as_str().is_some_and(|error| error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+        assert!(
+            error.as_str().is_some_and(|error| error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        );
         let description = body["error_description"].as_str().expect("it says why");
         // RFC 6749 section 5.2.
         assert!(description.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')));
@@ -235,13 +233,17 @@ pub(super) fn server_calls(data: &[u8]) {
     if media_type.starts_with(b"application/grpc") && !media_type.starts_with(b"application/grpc-web") {
         let status = answer.headers.get("grpc-status").or_else(|| answer.trailers.get("grpc-status"));
         let status = status.expect("a gRPC answer has a status");
-        let length = answer.body.get(1..5).map(|length| length.iter().fold(0, |all, byte| all << 8 | usize::from(*byte)));
+        let length =
+            answer.body.get(1..5).map(|length| length.iter().fold(0, |all, byte| all << 8 | usize::from(*byte)));
         assert!(answer.body.is_empty() || length == Some(answer.body.len() - 5), "not one frame");
         assert_eq!(answer.body.is_empty(), status != "0");
     }
     // Whoever is told who they are has shown a good token.
     let subject = b"alice@example.org";
-    assert!(at.is_some() || !answer.body.windows(subject.len()).any(|part| part == subject), "somebody without a token");
+    assert!(
+        at.is_some() || !answer.body.windows(subject.len()).any(|part| part == subject),
+        "somebody without a token"
+    );
 }
 
 fn good_token() -> String {
