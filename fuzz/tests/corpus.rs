@@ -17,3 +17,14 @@ fn every_committed_input_keeps_every_property() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+#[test]
+fn every_folder_of_seeds_is_a_target_s() {
+    for folder in ["seeds", "found"] {
+        for entry in std::fs::read_dir(corpus::folder(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(flyte_auth_fuzz::Target::named(name).is_some(), "{} is no target's", path.display());
+        }
+    }
+}

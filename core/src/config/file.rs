@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::keys::{ADMIN_IGNORED, Entry, INI_IGNORED, Key, Layer, ROWS, Raw, Shape, did_you_mean};
 use super::yaml::Node;
 use super::{Origin, ini, yaml};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// Larger files are refused: no client's configuration comes near it (1 MiB).
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
@@ -133,11 +133,14 @@ pub(crate) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<File
             .find(|line| !line.is_empty() && !line.starts_with(['#', ';']))
             .is_some_and(|line| line.starts_with('[') && line.ends_with(']') && !line.contains([',', '"']))
     };
-    if !matches!(suffix.as_str(), "yaml" | "yml" | "json") && looks_like_ini() {
-        parse_ini(path, named, text)
+    let mut file = if !matches!(suffix.as_str(), "yaml" | "yml" | "json") && looks_like_ini() {
+        parse_ini(path, named, text)?
     } else {
-        parse_yaml(path, named, text)
-    }
+        parse_yaml(path, named, text)?
+    };
+    // Warnings name keys of a file that may be a stranger's.
+    file.warnings = file.warnings.into_iter().map(one_line).collect();
+    Ok(file)
 }
 
 fn parse_yaml(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {

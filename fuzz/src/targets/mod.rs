@@ -44,9 +44,9 @@ targets! {
     store::session_document: "an exported session: written and read again the same, never quoted";
     server::server_authorize: "the authorization and device pages: no redirect to strangers, no markup from the request";
     server::server_token: "token, revocation, introspection and device requests with their client authentication";
-    verify::jwt: "a token as it comes: none verifies that the issuer did not sign";
+    server::server_calls: "Connect, gRPC, gRPC-Web and REST calls to the server";
+    verify::jwt: "a token as it comes: none verifies but what the issuer signed, letter by letter";
     verify::jwt_claims: "a header and claims that the issuer signed: what is accepted is what another parser reads";
     verify::jwks: "a key set: public keys only, the same when they are read again";
     verify::introspection_reply: "an introspection reply: active, for us and now, or no token";
-    server::server_calls: "Connect, gRPC, gRPC-Web and REST calls to the server";
 }

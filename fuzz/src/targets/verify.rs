@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flyte_auth::protocol::secret::{AccessToken, ClientSecret, IdToken};
 use flyte_auth::verify::access_token::UnverifiedClaims;
-use flyte_auth::verify::{Introspection, KeySet, VerifiedToken, Verifier, id_token};
+use flyte_auth::verify::{Algorithm, Introspection, KeySet, VerifiedToken, Verifier, id_token};
 use serde_json::{Map, Value, json};
 
 use crate::support::shown::{assert_hidden, assert_not_repeated, both};
@@ -51,24 +51,43 @@ fn verifier(keys: &KeySet, transport: Foreign) -> Verifier {
         .expect("the settings are good")
 }
 
-/// A token as it comes: nobody but the holder of the key makes one that verifies, so none does here.
+/// The tokens that the holder of the key signed, as they are in the seeds: only the first is good now and here.
+const SIGNED: [&str; 3] = [
+    include_str!("../../seeds/jwt/signed"),
+    include_str!("../../seeds/jwt/signed-expired"),
+    include_str!("../../seeds/jwt/signed-for-another"),
+];
+
+/// A token as it comes: nothing verifies but what was signed, letter by letter.
 pub(super) fn jwt(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let scene = &*SCENE;
     match scene.keys.verify(text) {
-        Ok(_) => panic!("a token verifies that nobody signed"),
-        Err(refusal) => assert!(!refusal.code().is_empty() && !refusal.why().is_empty()),
+        Ok(_) => assert!(SIGNED.contains(&text), "a token verifies that nobody signed"),
+        Err(refusal) => {
+            assert!(!SIGNED.contains(&text), "a token that was signed does not verify: {refusal}");
+            assert!(CODES.contains(&refusal.code()), "{} is no code of a signature", refusal.code());
+        }
     }
     let token = AccessToken::new(text);
     // What is no JWT would be asked about: that needs the network.
-    if let Some(answer) = scene.verifier.verify_now(&token) {
-        let error = answer.expect_err("a token verifies that nobody signed");
-        assert_not_repeated(data, &both(&error), &PUBLIC);
+    match scene.verifier.verify_now(&token) {
+        Some(Ok(_)) => assert_eq!(text, SIGNED[0], "a token is good that is not"),
+        Some(Err(error)) => {
+            assert_ne!(text, SIGNED[0], "a good token is refused");
+            assert!(error.code().starts_with("token_"), "{}", error.code());
+            assert_not_repeated(data, &both(&error), &PUBLIC);
+        }
+        None => assert!(!SIGNED.contains(&text), "a JWT needs no network"),
     }
     if let Some(claims) = UnverifiedClaims::read(&token) {
-        assert!(claims.expires_at.is_none_or(|at| at.as_secs() >= 0));
+        assert_eq!(UnverifiedClaims::read(&token), Some(claims));
     }
 }
+
+/// Why a signature is not accepted.
+const CODES: [&str; 6] =
+    ["token_malformed", "token_too_large", "token_algorithm", "token_critical", "token_key_unknown", "token_signature"];
 
 /// A header in the first line and claims after it, signed by the issuer: what is accepted is what the rules allow, as
 /// another parser reads it.
@@ -123,15 +142,26 @@ fn judge_access_token(token: &VerifiedToken, payload: &[u8]) {
     }
 }
 
-/// A key set: what is taken of it is public, strong enough, and the same when it is read again.
+/// A key set: what is taken of it is public, and the same when it is written and read again.
 pub(super) fn jwks(data: &[u8]) {
     let Ok(set) = KeySet::parse(data) else { return };
     assert!(set.len() <= 100);
-    let again = KeySet::parse(data).expect("it was read before");
     let prints = |set: &KeySet| set.keys().map(|key| *key.thumbprint()).collect::<Vec<_>>();
-    assert_eq!(prints(&set), prints(&again));
+    let mut document = other_reading(data);
+    let again = KeySet::from_object(&document).expect("another reading of the same");
+    assert_eq!(prints(&set), prints(&again), "two readings of one set");
+    // Without the private keys it is the same set. Up to a hundred: what comes after them is not read.
+    if let Some(Value::Array(keys)) =
+        document.get_mut("keys").filter(|keys| keys.as_array().is_some_and(|keys| keys.len() <= 100))
+    {
+        keys.retain(|key| {
+            !["d", "k", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|member| key.get(member).is_some())
+        });
+        let written = Value::Object(document).to_string();
+        assert_eq!(prints(&set), prints(&KeySet::parse(written.as_bytes()).expect("written again")), "a private key");
+    }
     for key in set.keys() {
-        for algorithm in flyte_auth::verify::Algorithm::ALL {
+        for algorithm in Algorithm::ALL {
             assert!(!key.verifies(algorithm, b"message", &[]), "an empty signature");
             assert!(!key.verifies(algorithm, b"message", &[0; 64]), "a signature of zeros");
         }
