@@ -96,8 +96,9 @@ pub(super) fn endpoint(data: &[u8]) {
             Err(error) => {
                 let shown = both(&error);
                 // What stands before an @ may be a password.
-                if let Some((before, _)) = text.rsplit_once('@') {
-                    assert_not_repeated(before.as_bytes(), &shown, PHRASES);
+                if let Some((before, after)) = text.rsplit_once('@') {
+                    let public: Vec<&str> = [after].into_iter().chain(PHRASES.iter().copied()).collect();
+                    assert_not_repeated(before.as_bytes(), &shown, &public);
                 }
             }
         }

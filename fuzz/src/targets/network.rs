@@ -52,7 +52,11 @@ pub(super) fn discovery(data: &[u8]) {
             let shown = both(&error);
             // These name the issuer that the document names, for the person to compare.
             if !matches!(error.code(), "issuer_mismatch" | "no_metadata" | "metadata_refused" | "malformed") {
-                let public = ["flyte.example", "idp.example", "the administrator", "authorization server"];
+                // An address may be shown because it was asked.
+                let asked: Vec<String> = peer.calls().iter().map(|(uri, _)| uri.to_string()).collect();
+                let mut public = vec!["flyte.example", "idp.example", "the administrator", "authorization server"];
+                public.splice(0..0, asked.iter().map(String::as_str));
+                public.extend(error.endpoint());
                 peer.bodies().for_each(|body| assert_not_repeated(body, &shown, &public));
             }
         }

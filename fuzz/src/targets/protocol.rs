@@ -111,7 +111,7 @@ pub(super) fn token_reply(data: &[u8]) {
             }
         }
         Err(problem) => {
-            let error = grant_error(&problem, GrantKind::RefreshToken, "https://idp.example/token", "flytectl");
+            let error = grant_error(&problem, GrantKind::RefreshToken, TOKEN_ENDPOINT, "flytectl");
             let shown = both(&error) + &format!("{problem:?}");
             assert_hidden(SENT, &shown);
             assert_problem(&reply, &problem, &shown);
@@ -137,14 +137,16 @@ fn assert_problem(reply: &Reply, problem: &Problem, shown: &str) {
         }
         Problem::Unavailable { retry_after, .. } => {
             assert!(retry_after.is_none_or(|after| after <= DAY));
-            assert_not_repeated(&reply.body, shown, &[]);
+            assert_not_repeated(&reply.body, shown, &[TOKEN_ENDPOINT]);
         }
-        _ => assert_not_repeated(&reply.body, shown, &[]),
+        _ => assert_not_repeated(&reply.body, shown, &[TOKEN_ENDPOINT]),
     }
 }
 
 /// Names that our own messages say.
-const MEMBERS: &[&str] = &["verification_uri", "access_token"];
+const MEMBERS: &[&str] = &["verification_uri", "access_token", TOKEN_ENDPOINT];
+/// Where the reply came from.
+const TOKEN_ENDPOINT: &str = "https://idp.example/token";
 
 pub(super) fn device_reply(data: &[u8]) {
     let reply = message::reply(data);
