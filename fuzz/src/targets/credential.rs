@@ -10,7 +10,7 @@ use flyte_auth::testing::parsers;
 use flyte_auth::{Error, Result};
 use zeroize::Zeroizing;
 
-use crate::support::shown::{assert_hidden, assert_not_repeated, assert_one_line};
+use crate::support::shown::{assert_hidden, assert_not_repeated, assert_one_line, says};
 use crate::support::{NOW, first_line};
 
 pub(super) fn command_output(data: &[u8]) {
@@ -24,7 +24,7 @@ pub(super) fn command_output(data: &[u8]) {
         }
         Err(why) => {
             assert_one_line(&why);
-            if !why.contains("twice") {
+            if !says(&why, "twice") {
                 assert_not_repeated(data, &why, &["access_token"]);
             }
         }

@@ -10,7 +10,7 @@ use flyte_auth::store::{Record, SessionKey};
 use flyte_auth::testing::parsers;
 use flyte_auth::{Error, ErrorKind};
 
-use crate::support::shown::{assert_hidden, assert_not_repeated, both};
+use crate::support::shown::{assert_hidden, assert_not_repeated, both, says};
 use crate::support::{NOW, first_line};
 
 /// The longest that a note may keep anybody waiting.
@@ -140,8 +140,12 @@ pub(super) fn session_document(data: &[u8]) {
         Err(error) => {
             assert!(matches!(error.kind(), ErrorKind::Config | ErrorKind::Store));
             let shown = both(&error);
-            if !shown.contains("twice") {
-                assert_not_repeated(data, &shown, &["flyte-auth-session", "session_document_invalid"]);
+            if !says(&shown, "twice") {
+                assert_not_repeated(
+                    data,
+                    &shown,
+                    &["flyte-auth session export", "flyte-auth-session", "session_document_invalid"],
+                );
             }
         }
     }
