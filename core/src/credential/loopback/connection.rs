@@ -115,12 +115,14 @@ fn for_this_host(target: &str, fields: &[httparse::Header<'_>], port: u16) -> bo
     let mut hosts = values(fields, "host");
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let authority = target.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(""));
+    let wanted = port.to_string();
     let ours = |host: &str| {
         let (name, given) = match host.rsplit_once(':') {
-            Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse().ok()),
-            _ => (host, Some(80)),
+            // By its digits: a number would be read from `+80` too.
+            Some((name, digits)) if !digits.ends_with(']') => (name, digits),
+            _ => (host, "80"),
         };
-        ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own)) && given == Some(port)
+        ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own)) && given == wanted
     };
     ours(host) && (!target.contains("://") || target.starts_with('/') || authority.is_some_and(ours))
 }
