@@ -38,10 +38,12 @@ impl Target {
     /// # Panics
     /// If a property does not hold, or if it allocated without measure.
     pub fn run(&self, data: &[u8]) {
+        support::shown::begin();
         let before = ALLOCATOR.total_allocated();
         (self.run)(data);
         let allocated = ALLOCATOR.total_allocated() - before;
         assert!(allocated <= MEMORY + MEMORY_A_BYTE * data.len(), "{allocated} bytes for {}", data.len());
+        support::shown::judge_suspected(data, self.run);
     }
 
     /// The target of this name.
