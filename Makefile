@@ -43,7 +43,7 @@ conformance: ## the language-neutral cases in every language; ends with a table
 e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
-# The long forms; `make e2e`, `make unit` and `make ` have the short ones.
+# The long forms; `make e2e` and `make unit` have the short ones.
 suite = cargo build --locked --workspace --bins && .venv/bin/python -m pytest -s tests/e2e/$(1) $(PYTEST_ARGS)
 
 race: setup ## 64 processes x 16 threads, ten times: one refresh, one login
