@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit conformance e2e race crash soak model mutations security \
+.PHONY: help setup demo test lint features cross-check unit conformance fuzz-quick e2e race crash soak fuzz model mutations security \
 	build bench bench-quick
 
 help: ## this list
@@ -22,7 +22,7 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint features cross-check unit conformance e2e ## every test; what CI calls
+test: setup lint features cross-check unit conformance fuzz-quick e2e ## every test; what CI calls
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
@@ -43,7 +43,10 @@ conformance: ## the language-neutral cases in every language; ends with a table
 e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
-# The long forms; `make e2e` and `make unit` have the short ones.
+fuzz-quick: setup ## every parser of foreign bytes, coverage-guided, five seconds each
+	@$(call stage,fuzz-quick,scripts/fuzz.sh)
+
+# The long forms; `make e2e`, `make unit` and `make fuzz-quick` have the short ones.
 suite = cargo build --locked --workspace --bins && .venv/bin/python -m pytest -s tests/e2e/$(1) $(PYTEST_ARGS)
 
 race: setup ## 64 processes x 16 threads, ten times: one refresh, one login
@@ -54,6 +57,9 @@ crash: setup ## SIGKILL at every step of refresh and save, 1,000 seeded runs (CR
 
 soak: setup ## ten minutes of tokens that live 10 s: nobody is ever served an expired one
 	@export SOAK_SECONDS=600 SOAK_LIFETIME=10; $(call stage,soak,$(call suite,test_soak.py))
+
+fuzz: setup ## every parser, coverage-guided, ten minutes each (FUZZ_TARGETS: some of them)
+	@$(call stage,fuzz,scripts/fuzz.sh 600 $(FUZZ_TARGETS))
 
 model: ## every history of three processes in the model of the refresh protocol; prints the states
 	@$(call stage,model,cargo run --release --locked -p flyte-auth-model -- check --processes 3)

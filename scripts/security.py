@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the security suites and prints one table; what each shows is in SECURITY.md.
 
-security.py [--quick] [SUITE …]    --quick leaves out the long ones (mutations, large model)
+security.py [--quick] [SUITE …]    --quick leaves out the long ones (mutations, fuzzing, large model)
 """
 
 import argparse
@@ -30,9 +30,17 @@ SUITES = [
     Suite("foreign tokens", "tokens of other implementations", f"{PYTEST} tests/e2e/test_verify_tokens.py"),
     Suite("firewall", "where a secret may go", "cargo test --locked -p flyte-auth --lib --all-features firewall"),
     Suite("attacks", "hostile repositories, servers and redirects", f"{PYTEST} tests/e2e/test_firewall.py"),
+    Suite(
+        "wiping",
+        "no secret in memory that was freed",
+        "cargo test --locked -p flyte-auth --features testing --test wiped",
+    ),
+    Suite("leaks", "a planted leak is seen in every channel", f"{PYTEST} tests/e2e/test_leaks.py"),
     Suite("model", "every history of the refresh protocol", "cargo test --locked -p flyte-auth-model"),
     Suite("crash", "kills, and their traces as paths of the model", f"{PYTEST} tests/e2e/test_crash.py"),
+    Suite("corpus", "every parser on every input found so far", "cargo test --locked -p flyte-auth-fuzz"),
     Suite("dependencies", "licences, bans, sources", "scripts/deny.sh"),
+    Suite("fuzzing", "every parser, ten minutes each", "scripts/fuzz.sh 600", long=True),
     Suite(
         "three processes",
         "the model with three processes",

@@ -34,6 +34,8 @@ if [ "$what" != demo ]; then
   need dbus-daemon /usr/bin/dbus-daemon
   need gnome-keyring /usr/bin/gnome-keyring-daemon
   need libsecret-tools /usr/bin/secret-tool
+  # The fuzzing engine is built from its C++ source.
+  need g++ /usr/bin/c++
 fi
 python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
 

@@ -84,6 +84,13 @@ impl ErrorKind {
     }
 }
 
+/// Without control characters: a file's key, a folder's name or a server's word must not write escape sequences to a
+/// terminal through a message.
+pub(crate) fn one_line(text: impl Into<String>) -> String {
+    let text = text.into();
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
+}
+
 /// The only error type that leaves this crate. Cheap to clone: one refresh may fail for many waiters.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -110,7 +117,7 @@ impl Error {
         Self(Arc::new(Inner {
             kind,
             code: code.into(),
-            message: message.into(),
+            message: one_line(message),
             next: None,
             retryable: kind.row().retryable,
             retry_after: None,
@@ -125,7 +132,7 @@ impl Error {
     /// A wrong setting or argument: `setting` is its name as the user wrote it (`admin.endpoint`, `--scopes`).
     pub fn config(code: &'static str, setting: impl Into<String>, message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Config, code, message);
-        error.edit().setting = Some(setting.into());
+        error.edit().setting = Some(one_line(setting));
         error
     }
 
@@ -141,21 +148,21 @@ impl Error {
     /// The next step for a person, for example `Run: flyte-auth login HOST`.
     #[must_use]
     pub fn with_next(mut self, next: impl Into<String>) -> Self {
-        self.edit().next = Some(next.into());
+        self.edit().next = Some(one_line(next));
         self
     }
 
     /// The endpoint (host or URL without query) that the failure is about.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.edit().endpoint = Some(endpoint.into());
+        self.edit().endpoint = Some(one_line(endpoint));
         self
     }
 
     /// The setting that the failure is about.
     #[must_use]
     pub fn with_setting(mut self, setting: impl Into<String>) -> Self {
-        self.edit().setting = Some(setting.into());
+        self.edit().setting = Some(one_line(setting));
         self
     }
 
@@ -284,6 +291,13 @@ mod tests {
         }
         let exits: Vec<u8> = ErrorKind::all().map(ErrorKind::exit_code).collect();
         assert_eq!(exits, [2, 3, 8, 4, 5, 6, 7, 1]);
+    }
+
+    #[test]
+    fn no_part_of_a_message_reaches_a_terminal_as_an_escape_sequence() {
+        let error = Error::config("c", "a\u{1b}[31m", "b\u{7}\nc").with_next("d\u{9b}2J").with_endpoint("e\rf");
+        assert_eq!(error.to_string(), "b  c (e f) [a [31m]. d 2J");
+        assert_eq!(error.with_setting("g\th").setting(), Some("g h"));
     }
 
     #[test]

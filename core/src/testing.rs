@@ -24,6 +24,9 @@ mod witness;
 pub(crate) use witness::log;
 #[cfg(feature = "testing")]
 pub use witness::{log_file, made};
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod parsers;
 
 /// Every stop point in the order in which a refresh passes them. "Before" and "after" stand around one effect each.
 pub const STOP_POINTS: [&str; 18] = [

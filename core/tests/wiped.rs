@@ -5,7 +5,6 @@
 #![expect(
     unsafe_code,
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "an allocator is unsafe to write, and a test may fail by its helpers"
 )]
 

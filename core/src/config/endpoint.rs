@@ -31,10 +31,12 @@ impl Endpoint {
     /// Kind `Config`, code `endpoint_invalid`: names `setting` and the right form. Never repeats user info.
     pub fn parse(raw: &str, insecure: bool, setting: &str) -> Result<Self> {
         parse(raw.trim(), insecure).map_err(|problem| {
-            // Text before an `@` may be a password.
-            let shown = if raw.contains('@') { String::new() } else { format!(" {:?}", raw.trim()) };
+            // Text before an `@` may be a password, wherever the grammar puts it: neither the text nor a suggestion made
+            // of it is shown.
+            let (shown, next) =
+                if raw.contains('@') { (String::new(), None) } else { (format!(" {:?}", raw.trim()), problem.next) };
             Error::config("endpoint_invalid", setting, format!("{setting}{shown}: {}", problem.what))
-                .with_next(problem.next.unwrap_or_else(|| FORMS.to_owned()))
+                .with_next(next.unwrap_or_else(|| FORMS.to_owned()))
         })
     }
 
@@ -182,10 +184,9 @@ fn split_scheme(raw: &str, insecure: bool) -> Result<(bool, &str, bool), Problem
             "https" => Ok((true, rest, true)),
             "http" => Ok((false, rest, true)),
             "dns" => match rest.strip_prefix('/') {
-                Some(rest) if rest.contains("://") => Err(Problem {
-                    what: "has two schemes".to_owned(),
-                    next: Some(format!("Use {}", rest.split('@').next_back().unwrap_or(""))),
-                }),
+                Some(rest) if rest.contains("://") => {
+                    Err(Problem { what: "has two schemes".to_owned(), next: Some(format!("Use {rest}")) })
+                }
                 Some(rest) if rest.starts_with('/') => Err(Problem {
                     what: "has too many slashes".to_owned(),
                     next: Some(format!("Use dns:///{}", rest.trim_start_matches('/'))),
@@ -196,8 +197,7 @@ fn split_scheme(raw: &str, insecure: bool) -> Result<(bool, &str, bool), Problem
                     next: Some(format!("Use dns:///{rest}")),
                 }),
             },
-            // User info must not come back in the suggestion.
-            _ if rest.contains('@') => Err("has an unknown scheme and carries user info".into()),
+            _ if raw.contains('@') => Err("has an unknown scheme and carries user info".into()),
             "grpc" => Err(meant("http://")),
             "grpcs" | "htps" | "htpps" | "httpss" | "htts" | "ttps" => Err(meant("https://")),
             "htp" | "htt" | "ttp" | "hhtp" | "httpp" => Err(meant("http://")),
@@ -212,7 +212,7 @@ fn split_scheme(raw: &str, insecure: bool) -> Result<(bool, &str, bool), Problem
         {
             return Err(Problem {
                 what: format!("{scheme} needs the form {form}HOST"),
-                next: (!raw.contains('@')).then(|| format!("Use {form}{}", rest.trim_start_matches([':', '/']))),
+                next: Some(format!("Use {form}{}", rest.trim_start_matches([':', '/']))),
             });
         }
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::keys::{ADMIN_IGNORED, Entry, INI_IGNORED, Key, Layer, ROWS, Raw, Shape, did_you_mean};
 use super::yaml::Node;
 use super::{Origin, ini, yaml};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// Larger files are refused: no client's configuration comes near it (1 MiB).
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
@@ -23,22 +23,22 @@ const SECTIONS: [&str; 13] = [
 ];
 
 /// What a file says.
-pub(super) struct FileData {
+pub(crate) struct FileData {
     pub(super) path: PathBuf,
     /// `admin.*`, `[platform]`, `[credentials]`.
-    pub(super) admin: Vec<Entry>,
+    pub(crate) admin: Vec<Entry>,
     /// `profiles.<name>.admin.*`.
-    pub(super) profiles: BTreeMap<String, Vec<Entry>>,
+    pub(crate) profiles: BTreeMap<String, Vec<Entry>>,
     /// Unknown keys and the like.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// There is a section of Flyte's clients about the platform or its auth.
-    pub(super) is_flyte: bool,
+    pub(crate) is_flyte: bool,
 }
 
 impl FileData {
     /// SHA-256 over everything that matters to auth, in hex: a changed endpoint or command changes it, a comment, the
     /// logger or the image section does not.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         let all = self.profiles.iter().map(|(name, entries)| (name.as_str(), entries));
         for (profile, entries) in all.chain([("", &self.admin)]) {
@@ -124,7 +124,7 @@ pub(super) fn read_text(path: &Path, named: Option<&str>) -> Result<String> {
 }
 
 /// Parses a file's text: YAML by suffix or by looks, else INI.
-pub(super) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {
+pub(crate) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or("").to_ascii_lowercase();
     let looks_like_ini = || {
@@ -133,11 +133,14 @@ pub(super) fn parse(path: &Path, named: Option<&str>, text: &str) -> Result<File
             .find(|line| !line.is_empty() && !line.starts_with(['#', ';']))
             .is_some_and(|line| line.starts_with('[') && line.ends_with(']') && !line.contains([',', '"']))
     };
-    if !matches!(suffix.as_str(), "yaml" | "yml" | "json") && looks_like_ini() {
-        parse_ini(path, named, text)
+    let mut file = if !matches!(suffix.as_str(), "yaml" | "yml" | "json") && looks_like_ini() {
+        parse_ini(path, named, text)?
     } else {
-        parse_yaml(path, named, text)
-    }
+        parse_yaml(path, named, text)?
+    };
+    // Warnings name keys of a file that may be a stranger's.
+    file.warnings = file.warnings.into_iter().map(one_line).collect();
+    Ok(file)
 }
 
 fn parse_yaml(path: &Path, named: Option<&str>, text: &str) -> Result<FileData> {

@@ -5,7 +5,7 @@ use crate::config::{AuthType, Interactive, Origin, StoreKind};
 use crate::error::{Error, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Endpoint,
     Insecure,
     InsecureSkipVerify,
@@ -148,14 +148,14 @@ impl Key {
         // The table is in the enum's order; a test holds it there.
         &ROWS[self as usize]
     }
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.row().name
     }
 }
 
 /// A value as it was found. No `Debug`: it may be a secret.
 #[derive(Clone)]
-pub(super) enum Raw {
+pub(crate) enum Raw {
     Text(String),
     Bool(bool),
     List(Vec<String>),
@@ -164,7 +164,7 @@ pub(super) enum Raw {
 
 /// Where in the order of precedence a value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Layer {
+pub(crate) enum Layer {
     Flag,
     Argv,
     Env,
@@ -183,10 +183,10 @@ impl Layer {
 
 /// One value of one key.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) key: Key,
+pub(crate) struct Entry {
+    pub(crate) key: Key,
     pub(super) layer: Layer,
-    pub(super) raw: Raw,
+    pub(crate) raw: Raw,
     pub(super) origin: Origin,
 }
 

@@ -98,7 +98,12 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 }
 
 pub(super) fn is_recorded(path: &Path, fingerprint: &str, state_dir: &Path) -> bool {
-    std::fs::read_to_string(record_path(path, state_dir)).is_ok_and(|record| record.lines().next() == Some(fingerprint))
+    std::fs::read_to_string(record_path(path, state_dir)).is_ok_and(|record| names(&record, fingerprint))
+}
+
+/// Whether a record is of the file with this fingerprint.
+pub(crate) fn names(record: &str, fingerprint: &str) -> bool {
+    record.lines().next() == Some(fingerprint)
 }
 
 /// Whether `FLYTE_AUTH_TRUST` names `path`.

@@ -31,7 +31,7 @@ pub async fn fetch(context: &Context, argv: &[String]) -> Result<TokenSet> {
 }
 
 /// Reads a command's output. The error says what is wrong with it, never what it is.
-fn parse(output: &[u8], now: Timestamp) -> Result<TokenSet, String> {
+pub(crate) fn parse(output: &[u8], now: Timestamp) -> Result<TokenSet, String> {
     let text = std::str::from_utf8(output).map_err(|_| "it is not UTF-8")?.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Err("nothing".into());

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::callback::{Answer, Expected, Outcome, Refusal};
 
-mod connection;
+pub(crate) mod connection;
 mod page;
 mod port_owner;
 
@@ -30,7 +30,7 @@ const PORT_TRIES: usize = 8;
 
 /// What a redirect URI allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Redirect {
+pub(crate) struct Redirect {
     url: url::Url,
     /// As registered: what is sent must be equal to it, byte for byte, where the port is not ours to choose.
     text: String,
@@ -40,7 +40,7 @@ pub(super) struct Redirect {
 
 impl Redirect {
     /// Reads a redirect URI. One without a port, or with port 0, is registered for any (RFC 8252 section 7.3).
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let url = url::Url::parse(text).map_err(|cause| {
             Error::new(
                 ErrorKind::Server,
@@ -63,7 +63,7 @@ impl Redirect {
     }
 
     /// Whether this machine can listen on it.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         !self.families.is_empty()
     }
 

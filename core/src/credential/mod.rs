@@ -20,7 +20,7 @@ mod countdown;
 pub mod device;
 pub mod external_command;
 pub mod failure;
-mod loopback;
+pub(crate) mod loopback;
 pub mod process;
 
 /// What a token source needs of the outside.

@@ -25,16 +25,16 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     version: u32,
     key: String,
     /// Milliseconds since the epoch.
     fetched_at: i64,
-    discovery: Discovery,
+    pub(crate) discovery: Discovery,
 }
 
 impl Entry {
-    fn is_fresh(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         let fetched_at = Timestamp::from_millis(self.fetched_at);
         let lifetime = match self.discovery {
             Discovery::Auth(_) => AUTH_LIFETIME,
@@ -118,7 +118,12 @@ impl Cache {
 }
 
 fn read(file: &Path, key: &str) -> Option<Entry> {
-    let entry: Entry = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    parse(&std::fs::read(file).ok()?, key)
+}
+
+/// The entry of these bytes, if it is one of this form for `key`.
+pub(crate) fn parse(bytes: &[u8], key: &str) -> Option<Entry> {
+    let entry: Entry = serde_json::from_slice(bytes).ok()?;
     (entry.version == VERSION && entry.key == key).then_some(entry)
 }
 

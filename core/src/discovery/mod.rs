@@ -5,7 +5,7 @@
 //! in front (401, 403, redirect, HTML) and a server in trouble (5xx, 429) go on too, because a deployment may let only
 //! some of the paths through, but end as that error. No answer at all (DNS, TLS, refused, timeout) stops at once.
 
-mod cache;
+pub(crate) mod cache;
 mod issuer;
 mod probe;
 #[cfg(test)]

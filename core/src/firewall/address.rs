@@ -87,11 +87,17 @@ pub fn usable(text: &str, plaintext: Plaintext) -> Result<Url, &'static str> {
         return Err("contains a fragment");
     }
     match url.scheme() {
-        "https" => Ok(url),
-        "http" if plaintext == Plaintext::ByUser || is_loopback_url(&url) => Ok(url),
-        "http" => Err("is not https"),
-        _ => Err("is neither http nor https"),
+        "https" => {}
+        "http" if plaintext == Plaintext::ByUser || is_loopback_url(&url) => {}
+        "http" => return Err("is not https"),
+        _ => return Err("is neither http nor https"),
     }
+    // The library that calls has a grammar of its own: what it cannot read, or reads as another host, is no address.
+    let called: Option<http::Uri> = url.as_str().parse().ok();
+    if called.as_ref().and_then(http::Uri::host) != url.host_str() {
+        return Err("is no address that HTTP can carry");
+    }
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -117,6 +123,9 @@ mod tests {
             ("ftp://idp.example/t", ByUser, Err("is neither http nor https")),
             ("https://user:pw@idp.example/t", LoopbackOnly, Err("contains a user name")),
             ("https://idp.example/t#x", LoopbackOnly, Err("contains a fragment")),
+            ("https://idp.exam`le/t", LoopbackOnly, Err("is no address that HTTP can carry")),
+            ("https://b\u{fc}cher.example/\u{fc}?\u{fc}", LoopbackOnly, Ok(())),
+            ("https://idp.example/\"<>^`{|}?\"<>^`{|}'", LoopbackOnly, Ok(())),
         ] {
             assert_eq!(usable(text, plaintext).map(|_| ()), expected, "{text} {plaintext:?}");
         }

@@ -157,7 +157,7 @@ fn filled(made: oauth2::HttpRequest, client: &Client, secrets: &[(&'static str, 
         places.min_by_key(|(at, ..)| *at)
     };
     while let Some((at, length, secret)) = next(rest) {
-        body.extend(rest[..at].as_bytes());
+        body.extend(&rest.as_bytes()[..at]);
         form_encode(&mut body, secret);
         rest = &rest[at + length..];
     }

@@ -24,13 +24,21 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// What the row of unanswered prompts says about the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Ask,
     NotBefore(Timestamp),
     NotAtAll { unanswered: usize },
 }
 
-fn judge(unanswered: &[Timestamp], now: Timestamp) -> Verdict {
+/// The times in a file's text, the earliest first; what is no time is passed over.
+pub(crate) fn times(text: &str) -> Vec<Timestamp> {
+    let mut times: Vec<_> =
+        text.lines().filter_map(|line| line.trim().parse().ok().map(Timestamp::from_millis)).collect();
+    times.sort_unstable();
+    times
+}
+
+pub(crate) fn judge(unanswered: &[Timestamp], now: Timestamp) -> Verdict {
     let mut row = 0;
     let mut last: Option<Timestamp> = None;
     for &at in unanswered {
@@ -69,10 +77,7 @@ impl Prompts {
         if file.take(MAX_BYTES).read_to_string(&mut text).is_err() {
             return Vec::new();
         }
-        let mut times: Vec<_> =
-            text.lines().filter_map(|line| line.trim().parse().ok().map(Timestamp::from_millis)).collect();
-        times.sort_unstable();
-        times
+        times(&text)
     }
 
     /// Notes one more. A failure to note it is not worth a word.

@@ -45,7 +45,7 @@ pub mod status;
 pub mod suspicion;
 pub mod token;
 pub mod transfer;
-mod trouble;
+pub(crate) mod trouble;
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ impl Document {
     }
 
     /// The document: one line of JSON with a line feed. It holds the tokens.
-    fn to_json(&self) -> Result<SecretBytes> {
+    pub(crate) fn to_json(&self) -> Result<SecretBytes> {
         #[derive(serde::Serialize)]
         struct Written<'a> {
             format: &'static str,

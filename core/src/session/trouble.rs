@@ -60,7 +60,7 @@ struct Trouble {
 
 /// Reads and notes the trouble of one session. Calls block on a small file.
 #[derive(Debug)]
-pub(super) struct Troubles {
+pub(crate) struct Troubles {
     path: Option<PathBuf>,
     /// What no file keeps.
     memory: Mutex<Option<Trouble>>,
@@ -83,6 +83,12 @@ impl Troubles {
         Self { path, memory: Mutex::default() }
     }
 
+    /// As a file of these bytes tells it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_note(bytes: &[u8]) -> Self {
+        Self { path: None, memory: Mutex::new(Some(note::parse(bytes))) }
+    }
+
     fn read(&self) -> Trouble {
         if let Some(kept) = &*locked(&self.memory) {
             return kept.clone();
@@ -96,14 +102,16 @@ impl Troubles {
     }
 
     /// How long nobody may ask, and what to say meanwhile; `None` if the way is free.
-    pub(super) fn pause(&self, now: Timestamp) -> Option<(Duration, Error)> {
+    pub(crate) fn pause(&self, now: Timestamp) -> Option<(Duration, Error)> {
         let pause = self.read().pause?;
         let until = Timestamp::from_millis(pause.until);
-        // A note from the future was made by another clock: it must not end the session for years.
-        if now >= until || Timestamp::from_millis(pause.noted_at) > now.plus(Duration::from_secs(1)) {
+        let left = until.since(now);
+        // A note from the future was made by another clock, and one of a longer pause than we note is damaged: neither
+        // may end the session for years.
+        let noted_later = Timestamp::from_millis(pause.noted_at) > now.plus(Duration::from_secs(1));
+        if now >= until || noted_later || left > LONGEST_PAUSE {
             return None;
         }
-        let left = until.since(now);
         let kind = if pause.network { ErrorKind::Network } else { ErrorKind::Server };
         let mut error = Error::new(kind, pause.code, format!("{} (a moment ago; not asked again yet)", pause.message))
             .with_retryable(true)
@@ -116,7 +124,7 @@ impl Troubles {
     }
 
     /// Notes a failure that passes by itself; any other leaves no trace here.
-    pub(super) fn failed(&self, error: &Error, now: Timestamp) {
+    pub(crate) fn failed(&self, error: &Error, now: Timestamp) {
         if !error.is_retryable() || !matches!(error.kind(), ErrorKind::Network | ErrorKind::Server) {
             return;
         }
@@ -153,15 +161,15 @@ impl Troubles {
     }
 
     /// Notes that the server rejected the token of `generation`, `age` after it was obtained.
-    pub(super) fn rejected(&self, generation: u64, age: Duration, now: Timestamp) {
+    pub(crate) fn rejected(&self, generation: u64, age: Duration, now: Timestamp) {
         let mut trouble = self.read();
         let row = trouble.rejections;
         if row.generation == generation && row.count > 0 {
             return;
         }
-        let count = match (age < FRESH, row.generation + 1 == generation) {
+        let count = match (age < FRESH, row.generation.checked_add(1) == Some(generation)) {
             (false, _) => 0,
-            (true, true) => row.count + 1,
+            (true, true) => row.count.saturating_add(1),
             (true, false) => 1,
         };
         let stop = STOP.saturating_mul(1 << count.saturating_sub(2).min(8)).min(LONGEST_PAUSE);
@@ -172,7 +180,7 @@ impl Troubles {
 
     /// The error in place of a third fresh token after two were rejected. `skew`: how far the server's clock is ahead of
     /// ours, in milliseconds, from the `Date` header of its last answer.
-    pub(super) fn loops(&self, place: &str, skew: i64, now: Timestamp) -> Option<Error> {
+    pub(crate) fn loops(&self, place: &str, skew: i64, now: Timestamp) -> Option<Error> {
         let row = self.read().rejections;
         let until = Timestamp::from_millis(row.until);
         if row.count < 2 || now >= until || until.since(now) > LONGEST_PAUSE {
@@ -244,6 +252,15 @@ mod tests {
         assert!(error.is_retryable() && error.to_string().contains("Try again in 30 s"), "{error}");
         assert!(other.pause(now.plus(40 * SECOND)).is_none());
         assert!(other.pause(now.minus(3600 * SECOND)).is_none(), "the clock was set back");
+        let damaged = r#"{"pause":{"noted_at":0,"until":9223372036854775807,"failures":4294967295,"network":true,"code":"x",
+            "message":"y","endpoint":null},"rejections":{"generation":18446744073709551615,"count":4294967295,"until":0}}"#;
+        let note = folder.path().join("trouble").read_dir().unwrap().next().unwrap().unwrap().path();
+        let kept = std::fs::read(&note).unwrap();
+        std::fs::write(&note, damaged).unwrap();
+        assert!(other.pause(now).is_none(), "nothing that is noted lasts for years");
+        other.rejected(7, SECOND, now);
+        other.failed(&busy(None), now);
+        std::fs::write(&note, kept).unwrap();
         other.passed(false);
         assert!(one.pause(now).is_none());
         assert!(!folder.path().join("trouble").read_dir().unwrap().any(|_| true), "nothing to remember, no file");

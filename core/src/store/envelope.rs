@@ -13,12 +13,12 @@ use super::{Record, SessionKey, store_error};
 use crate::error::{Error, Result};
 
 /// Bytes of a key.
-pub(super) const KEY_LENGTH: usize = 32;
+pub(crate) const KEY_LENGTH: usize = 32;
 const CIPHER: &str = "A256GCM";
 
 /// A sealed record as it is in its file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     schema_version: u32,
     cipher: String,
     /// Which key, so that another one is told from damage.
@@ -28,7 +28,7 @@ pub(super) struct Envelope {
 }
 
 /// What seals. Never printed.
-pub(super) struct SealingKey {
+pub(crate) struct SealingKey {
     id: String,
     cipher: RandomizedNonceKey,
 }
@@ -41,7 +41,7 @@ impl std::fmt::Debug for SealingKey {
 
 impl SealingKey {
     /// `None` if it has not [`KEY_LENGTH`] bytes.
-    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         let cipher = RandomizedNonceKey::new(&AES_256_GCM, bytes).ok()?;
         let digest = Sha256::new().chain_update(b"flyte-auth key id\0").chain_update(bytes).finalize();
         Some(Self { id: digest[..8].iter().map(|byte| format!("{byte:02x}")).collect(), cipher })
@@ -62,7 +62,7 @@ fn damaged(place: &str) -> Error {
 }
 
 impl Envelope {
-    pub(super) fn seal(key: &SealingKey, session: &SessionKey, record: &Record) -> Result<Vec<u8>> {
+    pub(crate) fn seal(key: &SealingKey, session: &SessionKey, record: &Record) -> Result<Vec<u8>> {
         let failed = || Error::internal("a record cannot be sealed");
         // Room for the tag: growing would leave a plain copy behind.
         let plain = record.to_json()?;
@@ -86,7 +86,7 @@ impl Envelope {
     ///
     /// # Errors
     /// `store_newer`, which is left untouched; `store_corrupt`.
-    pub(super) fn parse(bytes: &[u8], place: &str) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8], place: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             schema_version: u32,
@@ -101,7 +101,7 @@ impl Envelope {
     ///
     /// # Errors
     /// `store_corrupt`: changed, of another session, or of another key.
-    pub(super) fn open(&self, key: &SealingKey, session: &SessionKey, place: &str) -> Result<Record> {
+    pub(crate) fn open(&self, key: &SealingKey, session: &SessionKey, place: &str) -> Result<Record> {
         let nonce = BASE64.decode(&self.nonce).ok().and_then(|nonce| <[u8; NONCE_LEN]>::try_from(nonce).ok());
         let nonce = nonce.ok_or_else(|| damaged(place))?;
         let mut sealed = Zeroizing::new(BASE64.decode(&self.sealed).map_err(|_| damaged(place))?);

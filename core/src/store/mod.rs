@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub mod auto;
 pub mod encrypted_file;
-mod envelope;
+pub(crate) mod envelope;
 pub mod file;
 pub mod keyring;
 mod leftovers;
@@ -26,7 +26,7 @@ pub mod os_keyring;
 mod private;
 pub mod record;
 mod records;
-mod verdict;
+pub(crate) mod verdict;
 mod wrapping_key;
 
 pub use record::Record;

@@ -17,7 +17,12 @@ pub(crate) fn read<T: DeserializeOwned + Default>(path: &Path) -> T {
     let Ok(Some(file)) = open_private(path) else { return T::default() };
     let mut bytes = Vec::new();
     let read = file.take(MAX_NOTE).read_to_end(&mut bytes);
-    read.ok().and_then(|_| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    read.map_or_else(|_| T::default(), |_| parse(&bytes))
+}
+
+/// The note of these bytes, or an empty one.
+pub(crate) fn parse<T: DeserializeOwned + Default>(bytes: &[u8]) -> T {
+    serde_json::from_slice(bytes).unwrap_or_default()
 }
 
 /// Writes the note and, if need be, its folder; whether that could be done.

@@ -33,9 +33,20 @@ struct Remembered {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Notes {
+pub(crate) struct Notes {
     #[serde(default)]
     verdicts: Vec<Remembered>,
+}
+
+impl Notes {
+    /// Whether the keyring on `bus` works, as far as that still holds.
+    pub(crate) fn remembered(&self, bus: &str, now: Timestamp) -> Option<bool> {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.bus == bus)?;
+        let lifetime = if verdict.works { WORKS_FOR } else { SILENT_FOR };
+        let at = Timestamp::from_millis(verdict.at);
+        // One from the future was made by another clock.
+        (at <= now && now.since(at) < lifetime).then_some(verdict.works)
+    }
 }
 
 /// Finds out, or remembers. Calls may block for [`ANSWER`].
@@ -66,12 +77,7 @@ impl Verdicts {
     }
 
     fn remembered(&self, bus: &str, now: Timestamp) -> Option<bool> {
-        let notes = self.read();
-        let verdict = notes.verdicts.iter().find(|verdict| verdict.bus == bus)?;
-        let lifetime = if verdict.works { WORKS_FOR } else { SILENT_FOR };
-        let at = Timestamp::from_millis(verdict.at);
-        // One from the future was made by another clock.
-        (at <= now && now.since(at) < lifetime).then_some(verdict.works)
+        self.read().remembered(bus, now)
     }
 
     fn find_out(&self, bus: String, now: Timestamp) -> Verdict {

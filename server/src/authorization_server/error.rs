@@ -6,6 +6,9 @@ use serde_json::json;
 
 use super::json_no_store;
 
+/// Longer descriptions are cut: they may repeat a name that the caller made up.
+const LONGEST_DESCRIPTION: usize = 300;
+
 /// An OAuth error (RFC 6749 section 5.2). The description names what was wrong and never repeats a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthError {
@@ -26,6 +29,7 @@ impl OAuthError {
         let description = description
             .into()
             .chars()
+            .take(LONGEST_DESCRIPTION)
             .map(|letter| if matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\') { letter } else { '?' })
             .collect();
         Self { status: StatusCode::BAD_REQUEST, code, description, challenge: false }

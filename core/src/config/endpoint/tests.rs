@@ -97,6 +97,12 @@ fn user_info_is_refused_and_not_repeated() {
         "htp://user:canary@h",
         "dns:///https://canary@h",
         "https:/user:canary@h",
+        "dns://user:canary@h",
+        "dns:////user:canary@h",
+        "dns:///h/user:canary@h",
+        "grpc://user:canary@h",
+        "user:canary@h://x",
+        "https://h/console/user:canary@h",
     ] {
         let error = Endpoint::parse(raw, false, "admin.endpoint").expect_err(raw);
         assert!(!format!("{error} {error:?}").contains("canary"), "{raw}: {error}");

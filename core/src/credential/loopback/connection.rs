@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::page::{self, Page};
@@ -21,7 +21,7 @@ const WRITE_TIME: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(200);
 
 /// A request, judged.
-pub(super) enum Request {
+pub(crate) enum Request {
     /// On the redirect's path, or not ours.
     Answer(Outcome),
     /// Not HTTP, not from here, or too large.
@@ -36,7 +36,11 @@ pub(super) async fn read(stream: &mut TcpStream, port: u16, expected: &Expected)
     tokio::time::timeout(READ_TIME, read_request(stream, port, expected)).await?
 }
 
-async fn read_request(stream: &mut TcpStream, port: u16, expected: &Expected) -> io::Result<Request> {
+pub(crate) async fn read_request(
+    stream: &mut (impl AsyncRead + Unpin),
+    port: u16,
+    expected: &Expected,
+) -> io::Result<Request> {
     let mut buffer = Vec::with_capacity(4096);
     let head_length = loop {
         let searched = buffer.len().saturating_sub(3);
@@ -111,12 +115,14 @@ fn for_this_host(target: &str, fields: &[httparse::Header<'_>], port: u16) -> bo
     let mut hosts = values(fields, "host");
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let authority = target.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(""));
+    let wanted = port.to_string();
     let ours = |host: &str| {
         let (name, given) = match host.rsplit_once(':') {
-            Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse().ok()),
-            _ => (host, Some(80)),
+            // By its digits: a number would be read from `+80` too.
+            Some((name, digits)) if !digits.ends_with(']') => (name, digits),
+            _ => (host, "80"),
         };
-        ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own)) && given == Some(port)
+        ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own)) && given == wanted
     };
     ours(host) && (!target.contains("://") || target.starts_with('/') || authority.is_some_and(ours))
 }

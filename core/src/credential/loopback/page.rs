@@ -5,7 +5,7 @@ use http::StatusCode;
 
 /// A reply.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     pub(super) status: StatusCode,
     /// The `Allow` header of a 405.
     pub(super) allow: Option<&'static str>,

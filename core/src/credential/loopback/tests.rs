@@ -133,6 +133,7 @@ async fn only_our_own_host_names() {
             format!("Host: evil.example:{port}\r\n"),
             "Host: localhost\r\n".to_owned(),
             format!("Host: localhost:{}\r\n", port ^ 1),
+            format!("Host: localhost:+{port}\r\n"),
             format!("Host: localhost.evil.example:{port}\r\n"),
             format!("Host: localhost:{port}\r\nHost: localhost:{port}\r\n"),
             format!("Host: ::1:{port}\r\n"),

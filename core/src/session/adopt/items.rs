@@ -87,9 +87,9 @@ pub struct ForeignLogin {
 
 /// What a login holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) access: AccessToken,
-    pub(super) refresh: Option<RefreshToken>,
+pub(crate) struct Held {
+    pub(crate) access: AccessToken,
+    pub(crate) refresh: Option<RefreshToken>,
 }
 
 const ACCESS: &str = "access_token";
@@ -109,7 +109,7 @@ const BASE64: &str = "go-keyring-base64:";
 const HEX: &str = "go-keyring-encoded:";
 
 /// Every place where a client may have put its login for this endpoint: they take the endpoint as the user spelled it.
-pub(super) fn places(endpoint: &Endpoint) -> Vec<ForeignLogin> {
+pub(crate) fn places(endpoint: &Endpoint) -> Vec<ForeignLogin> {
     let authority = endpoint.authority();
     let host =
         if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().to_owned() };
@@ -170,7 +170,7 @@ impl ForeignLogin {
     }
 
     /// The login as it is now; `None` if there is none that can be used.
-    pub(super) fn read(&self, items: &dyn ForeignItems) -> Result<Option<Held>> {
+    pub(crate) fn read(&self, items: &dyn ForeignItems) -> Result<Option<Held>> {
         let (access, refresh) = match self.client {
             ForeignClient::Flytekit => {
                 let Some(access) = self.item(items, ACCESS)? else { return Ok(None) };
@@ -187,7 +187,7 @@ impl ForeignLogin {
     }
 
     /// Puts a new pair where the old one is, in the client's own form. A login that has gone is not made anew.
-    pub(super) fn write(&self, items: &dyn ForeignItems, new: &Held, expires_at: Option<Timestamp>) -> Result<()> {
+    pub(crate) fn write(&self, items: &dyn ForeignItems, new: &Held, expires_at: Option<Timestamp>) -> Result<()> {
         // EXPOSE: into the item that the tokens came from.
         let (access, refresh) = (new.access.expose(), new.refresh.as_ref().map(RefreshToken::expose));
         if self.client == ForeignClient::Flytekit {
@@ -214,7 +214,7 @@ impl ForeignLogin {
     }
 
     /// Removes all that belongs to the login.
-    pub(super) fn delete(&self, items: &dyn ForeignItems) -> Result<()> {
+    pub(crate) fn delete(&self, items: &dyn ForeignItems) -> Result<()> {
         if self.client == ForeignClient::Flytekit {
             // An ID token without the others makes flytekit send `Bearer None`.
             for user in [REFRESH, ID] {
