@@ -3,7 +3,7 @@
 //! `oauth2` only sends through a client it is given. A client that keeps the request and sends nothing makes its
 //! request builders pure, so that one transport with its own limits carries every call.
 //!
-//! Its buffers are not wiped, and so no secret goes into them: it is given stand-ins, and [`filled`] puts the secrets in
+//! Its buffers are not wiped, and so no secret goes into them: it is given stand-ins, and `filled` puts the secrets in
 //! their places.
 
 use std::borrow::Cow;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::protocol::secret::{AccessToken, SecretBytes};
+use crate::protocol::secret::AccessToken;
+#[cfg(feature = "tower")]
+use crate::protocol::secret::SecretBytes;
 
 /// An access token ready for a call. Cloning shares it: no copy of the secret is made.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl Token {
         format!("Bearer {}", self.expose()) // EXPOSE: the header is what the token is for.
     }
     /// As [`Token::header_value`], for a request of our own.
+    #[cfg(feature = "tower")]
     pub(crate) fn header(&self) -> SecretBytes {
         let mut value = SecretBytes::from("Bearer ");
         value.extend(self.expose().as_bytes()); // EXPOSE: the header is what the token is for.
