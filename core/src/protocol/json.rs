@@ -82,10 +82,19 @@ pub fn parse_value(bytes: &[u8]) -> Result<Value, JsonProblem> {
 pub fn parse_members<const N: usize>(
     bytes: &[u8],
     wanted: fn(&str) -> Option<usize>,
-) -> Result<[Option<Value>; N], JsonProblem> {
+) -> Result<[Option<Member<'_>>; N], JsonProblem> {
     let bytes = trimmed(bytes)?;
     let problem = Cell::new(None);
     finished(bytes, &problem, Members { wanted, problem: &problem })
+}
+
+/// One member of an object: a text where it stands, if it has no escapes, and anything else built.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Member<'a> {
+    /// A string.
+    Text(Cow<'a, str>),
+    /// Any other value.
+    Other(Value),
 }
 
 fn trimmed(bytes: &[u8]) -> Result<&[u8], JsonProblem> {
@@ -119,17 +128,16 @@ fn finished<'de, S: DeserializeSeed<'de>>(
     })
 }
 
-/// What is made of the JSON that is read.
-trait Shape {
+/// What is made of the JSON that is read, and of what lies within it.
+trait Shape<'de> {
     type Value;
+    type Inner: Shape<'de>;
     type Array: Default;
     fn scalar(value: impl Into<Value>) -> Self::Value;
-    fn text(text: &str) -> Self::Value;
-    fn push(array: &mut Self::Array, item: Self::Value);
+    fn text(text: Cow<'de, str>) -> Self::Value;
+    fn push(array: &mut Self::Array, item: <Self::Inner as Shape<'de>>::Value);
     fn array(array: Self::Array) -> Self::Value;
-    fn object<'de, A: MapAccess<'de>>(members: A, inner: Strict<'_, Self>) -> Result<Self::Value, A::Error>
-    where
-        Self: Sized;
+    fn object<A: MapAccess<'de>>(members: A, inner: Strict<'_, Self::Inner>) -> Result<Self::Value, A::Error>;
 }
 
 /// A [`Value`].
@@ -138,14 +146,18 @@ enum Whole {}
 /// Nothing: the JSON is only checked.
 enum Checked {}
 
-impl Shape for Whole {
+/// A [`Member`].
+enum InPlace {}
+
+impl<'de> Shape<'de> for Whole {
     type Value = Value;
+    type Inner = Self;
     type Array = Vec<Value>;
     fn scalar(value: impl Into<Value>) -> Value {
         value.into()
     }
-    fn text(text: &str) -> Value {
-        Value::String(text.to_owned())
+    fn text(text: Cow<'de, str>) -> Value {
+        Value::String(text.into_owned())
     }
     fn push(array: &mut Vec<Value>, item: Value) {
         array.push(item);
@@ -153,7 +165,7 @@ impl Shape for Whole {
     fn array(array: Vec<Value>) -> Value {
         Value::Array(array)
     }
-    fn object<'de, A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<Value, A::Error> {
+    fn object<A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             match map.entry(name) {
@@ -167,14 +179,36 @@ impl Shape for Whole {
     }
 }
 
-impl Shape for Checked {
+impl<'de> Shape<'de> for InPlace {
+    type Value = Member<'de>;
+    type Inner = Whole;
+    type Array = Vec<Value>;
+    fn scalar(value: impl Into<Value>) -> Member<'de> {
+        Member::Other(value.into())
+    }
+    fn text(text: Cow<'de, str>) -> Member<'de> {
+        Member::Text(text)
+    }
+    fn push(array: &mut Vec<Value>, item: Value) {
+        array.push(item);
+    }
+    fn array(array: Vec<Value>) -> Member<'de> {
+        Member::Other(Value::Array(array))
+    }
+    fn object<A: MapAccess<'de>>(members: A, inner: Strict<'_, Whole>) -> Result<Member<'de>, A::Error> {
+        Whole::object(members, inner).map(Member::Other)
+    }
+}
+
+impl<'de> Shape<'de> for Checked {
     type Value = ();
+    type Inner = Self;
     type Array = ();
     fn scalar(_: impl Into<Value>) {}
-    fn text(_: &str) {}
+    fn text(_: Cow<'de, str>) {}
     fn push((): &mut (), (): ()) {}
     fn array((): ()) {}
-    fn object<'de, A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<(), A::Error> {
+    fn object<A: MapAccess<'de>>(mut members: A, inner: Strict<'_, Self>) -> Result<(), A::Error> {
         let mut names = Names::default();
         while let Some(name) = members.next_key_seed(Name)? {
             names.push(name);
@@ -198,48 +232,54 @@ impl<S> Clone for Strict<'_, S> {
 }
 impl<S> Copy for Strict<'_, S> {}
 
-impl<S> Strict<'_, S> {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+impl<'a, S> Strict<'a, S> {
+    fn deeper<'de, E: serde::de::Error>(self) -> Result<Strict<'a, S::Inner>, E>
+    where
+        S: Shape<'de>,
+    {
         if self.depth == MAX_DEPTH {
             self.problem.set(Some(JsonProblem::TooDeep));
             return Err(E::custom("too deep"));
         }
-        Ok(Self { depth: self.depth + 1, ..self })
+        Ok(Strict { depth: self.depth + 1, problem: self.problem, shape: PhantomData })
     }
 }
 
-impl<'de, S: Shape> DeserializeSeed<'de> for Strict<'_, S> {
+impl<'de, S: Shape<'de>> DeserializeSeed<'de> for Strict<'_, S> {
     type Value = S::Value;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de, S: Shape> Visitor<'de> for Strict<'_, S> {
+impl<'de, S: Shape<'de>> Visitor<'de> for Strict<'_, S> {
     type Value = S::Value;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_unit<E>(self) -> Result<S::Value, E> {
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(S::scalar(Value::Null))
     }
-    fn visit_bool<E>(self, value: bool) -> Result<S::Value, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
         Ok(S::scalar(value))
     }
-    fn visit_i64<E>(self, value: i64) -> Result<S::Value, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
         Ok(S::scalar(value))
     }
-    fn visit_u64<E>(self, value: u64) -> Result<S::Value, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
         Ok(S::scalar(value))
     }
-    fn visit_f64<E>(self, value: f64) -> Result<S::Value, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
         // Not finite: null, as serde_json has it.
         Ok(S::scalar(value))
     }
-    fn visit_str<E>(self, value: &str) -> Result<S::Value, E> {
-        Ok(S::text(value))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(S::text(Cow::Borrowed(value)))
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<S::Value, A::Error> {
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(S::text(Cow::Owned(value.to_owned())))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let inner = self.deeper()?;
         let mut array = S::Array::default();
         while let Some(item) = items.next_element_seed(inner)? {
@@ -247,7 +287,7 @@ impl<'de, S: Shape> Visitor<'de> for Strict<'_, S> {
         }
         Ok(S::array(array))
     }
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<S::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
         S::object(members, self.deeper()?)
     }
 }
@@ -260,25 +300,25 @@ struct Members<'a, const N: usize> {
 }
 
 impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
-    type Value = [Option<Value>; N];
+    type Value = [Option<Member<'de>>; N];
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = [Option<Value>; N];
+    type Value = [Option<Member<'de>>; N];
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut kept = [const { None }; N];
         let mut names = Names::default();
-        let whole = Strict::<Whole> { depth: 1, problem: self.problem, shape: PhantomData };
+        let kept_whole = Strict::<InPlace> { depth: 1, problem: self.problem, shape: PhantomData };
         let checked = Strict::<Checked> { depth: 1, problem: self.problem, shape: PhantomData };
         while let Some(name) = members.next_key_seed(Name)? {
             match (self.wanted)(&name) {
-                Some(place) => kept[place] = Some(members.next_value_seed(whole)?),
+                Some(place) => kept[place] = Some(members.next_value_seed(kept_whole)?),
                 None => members.next_value_seed(checked)?,
             }
             names.push(name);
@@ -391,10 +431,12 @@ mod tests {
 
     #[test]
     fn some_members_by_the_same_rules() {
-        let wanted = |name: &str| ["iss", "aud"].iter().position(|one| *one == name);
-        let read = |text: &str| parse_members::<2>(text.as_bytes(), wanted);
+        fn read(text: &str) -> Result<[Option<Member<'_>>; 2], JsonProblem> {
+            parse_members(text.as_bytes(), |name| ["iss", "aud"].iter().position(|one| *one == name))
+        }
         let found = read(r#"{"x": {"deep": [1, {"a": "b"}]}, "aud": ["a", 1], "\u0069ss": "i", "n": null}"#).unwrap();
-        assert_eq!(found, [Some(serde_json::json!("i")), Some(serde_json::json!(["a", 1]))]);
+        let list = Member::Other(serde_json::json!(["a", 1]));
+        assert_eq!(found, [Some(Member::Text("i".into())), Some(list)]);
         assert_eq!(read("{}").unwrap(), [None, None]);
         // What is refused whole is refused here too, in members that are kept and in those that are not.
         let many: String = (0..40).map(|number| format!("\"m{number}\":1,")).collect();

@@ -1,7 +1,7 @@
 //! JWT access tokens: RFC 9068, and what issuers write who do not follow it.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use super::jwks::KeySet;
 use super::jws::{Header, Jws};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
-use crate::protocol::json;
+use crate::protocol::json::{self, Member};
 use crate::protocol::secret::AccessToken;
 
 /// How much an access token must say of itself.
@@ -134,7 +134,7 @@ pub(super) fn verify_cut<'a>(
     expected: &Expectations<'_>,
     keys: &'a KeySet,
     now: Timestamp,
-) -> Result<(VerifiedToken, &'a Key), Refusal> {
+) -> Result<(VerifiedToken, &'a Arc<Key>), Refusal> {
     let key = keys.verify_cut(jws, header)?;
     let token = read(header, jws.payload()?, expected)?;
     if let Some(times) = token.times {
@@ -144,7 +144,7 @@ pub(super) fn verify_cut<'a>(
 }
 
 /// RFC 9449, RFC 8705: a token bound to a key is worth nothing without a proof, which is not checked here.
-pub(super) fn check_unbound(claims: &Claims) -> Result<(), Refusal> {
+pub(super) fn check_unbound(claims: &Claims<'_>) -> Result<(), Refusal> {
     if claims.has(Name::Cnf) {
         let why = "it is bound to a key (cnf) and cannot be used as a bearer token";
         return Err(Refusal::new(RefusalKind::Type, why));
@@ -154,7 +154,7 @@ pub(super) fn check_unbound(claims: &Claims) -> Result<(), Refusal> {
 
 /// Reads the claims of a token whose signature is good. The times are read, not compared with a clock.
 fn read(header: &Header, payload: Vec<u8>, rules: &Expectations<'_>) -> Result<VerifiedToken, Refusal> {
-    let mut claims = Claims::parse(&payload)?;
+    let claims = Claims::parse(&payload)?;
     check_type(header, &claims, rules.profile)?;
     check_unbound(&claims)?;
     claims.check_issuer(rules.issuer)?;
@@ -179,7 +179,7 @@ fn read(header: &Header, payload: Vec<u8>, rules: &Expectations<'_>) -> Result<V
     }
     let audience = audience.into_iter().map(str::to_owned).collect();
     let client_id = claims.client_id()?.map(str::to_owned);
-    let (issuer, subject) = (claims.take(Name::Iss), claims.take(Name::Sub));
+    let (issuer, subject) = (Some(rules.issuer.to_owned()), subject.map(str::to_owned));
     let times = Some(times);
     Ok(VerifiedToken { issuer, subject, audience, client_id, scopes, times, payload, claims: OnceLock::new() })
 }
@@ -190,7 +190,7 @@ pub(super) fn names_one(audience: &[&str], wanted: &[String]) -> bool {
 }
 
 /// RFC 8725 section 3.11: what is no access token must not pass for one.
-fn check_type(header: &Header, claims: &Claims, profile: Profile) -> Result<(), Refusal> {
+fn check_type(header: &Header, claims: &Claims<'_>, profile: Profile) -> Result<(), Refusal> {
     let other = Refusal::new(RefusalKind::Type, "it is a token of another type");
     let typ = header.typ.as_deref().map(|typ| strip_application(typ).to_ascii_lowercase());
     match (typ.as_deref(), profile) {
@@ -203,11 +203,11 @@ fn check_type(header: &Header, claims: &Claims, profile: Profile) -> Result<(), 
         return Err(other);
     }
     // Keycloak names the kind in a claim; its older access tokens carry the login's `nonce`.
-    if let Some(Value::String(kind)) = claims.get(Name::Typ) {
+    if let Some(Member::Text(kind)) = claims.get(Name::Typ) {
         return if kind.eq_ignore_ascii_case("bearer") { Ok(()) } else { Err(other) };
     }
     // Amazon Cognito's name for the same.
-    if claims.get(Name::TokenUse).is_some_and(|usage| usage != "access") {
+    if claims.get(Name::TokenUse).is_some_and(|usage| *usage != Member::Text("access".into())) {
         return Err(other);
     }
     // OpenID Connect Core section 2 and 3.3.2.11: only ID tokens have these.
@@ -261,7 +261,8 @@ impl UnverifiedClaims {
     pub fn read(token: &AccessToken) -> Option<Self> {
         let jws = Jws::cut(token.expose()).ok()?; // EXPOSE: parsed.
         jws.header().ok()?;
-        let view = Claims::parse(&jws.payload().ok()?).ok()?;
+        let payload = jws.payload().ok()?;
+        let view = Claims::parse(&payload).ok()?;
         let text = |name: Name| view.text(name).ok().flatten().map(str::to_owned);
         Some(Self {
             issuer: text(Name::Iss),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::jws::malformed;
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
-use crate::protocol::json;
+use crate::protocol::json::{self, Member};
 
 /// How wrong the two clocks may be, unless said otherwise.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ const CLIENT: [Name; 4] = [Name::ClientId, Name::Azp, Name::Cid, Name::Appid];
 const SCOPES: [Name; 2] = [Name::Scope, Name::Scp];
 
 /// The claims that are looked at, out of a whole set that was read strictly; the others are checked and not built.
-pub(super) struct Claims([Option<Value>; COUNT]);
+pub(super) struct Claims<'a>([Option<Member<'a>>; COUNT]);
 
 /// `exp`, `nbf` and `iat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +58,9 @@ pub(super) const fn wrong(why: &'static str) -> Refusal {
     Refusal::new(RefusalKind::Claims, why)
 }
 
-impl Claims {
+impl<'a> Claims<'a> {
     /// Reads a claims set (RFC 7519 section 7.2, step 10).
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         // RFC 7515 has no byte order mark; the general parser would skip one.
         if bytes.first() != Some(&b'{') {
             return Err(malformed("its JSON is no object"));
@@ -70,28 +70,28 @@ impl Claims {
             .map_err(|_| malformed("its JSON is malformed or has a member twice"))
     }
 
-    pub(super) fn get(&self, name: Name) -> Option<&Value> {
+    pub(super) fn get(&self, name: Name) -> Option<&Member<'a>> {
         self.0[name as usize].as_ref()
+    }
+
+    /// Whatever is no text.
+    pub(super) fn other(&self, name: Name) -> Option<&Value> {
+        match self.get(name) {
+            Some(Member::Other(value)) => Some(value),
+            _ => None,
+        }
     }
 
     pub(super) fn has(&self, name: Name) -> bool {
         self.get(name).is_some()
     }
 
-    /// A text that was read before, without a copy.
-    pub(super) fn take(&mut self, name: Name) -> Option<String> {
-        match self.0[name as usize].take() {
-            Some(Value::String(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        }
-    }
-
     /// Absent and `null` are the same.
     pub(super) fn text(&self, name: Name) -> Result<Option<&str>, Refusal> {
         match self.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(wrong("a claim has the wrong type")),
+            None | Some(Member::Other(Value::Null)) => Ok(None),
+            Some(Member::Text(text)) => Ok(Some(text)),
+            Some(Member::Other(_)) => Err(wrong("a claim has the wrong type")),
         }
     }
 
@@ -119,13 +119,13 @@ impl Claims {
     /// `aud`: a text, or a list of texts.
     pub(super) fn audience(&self) -> Result<Vec<&str>, Refusal> {
         let texts = match self.get(Name::Aud) {
-            Some(Value::String(one)) => vec![one.as_str()],
-            Some(Value::Array(list)) => list
+            Some(Member::Text(one)) => vec![one.as_ref()],
+            Some(Member::Other(Value::Array(list))) => list
                 .iter()
                 .map(|one| one.as_str().ok_or(wrong("a claim has the wrong type")))
                 .collect::<Result<_, _>>()?,
-            Some(Value::Null) | None => Vec::new(),
-            Some(_) => return Err(wrong("a claim has the wrong type")),
+            Some(Member::Other(Value::Null)) | None => Vec::new(),
+            Some(Member::Other(_)) => return Err(wrong("a claim has the wrong type")),
         };
         if texts.is_empty() {
             return Err(Refusal::new(RefusalKind::Audience, "it names no audience (aud)"));
@@ -144,14 +144,14 @@ impl Claims {
                 }
             };
             match self.get(name) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(texts)) => texts.split_ascii_whitespace().for_each(one),
-                Some(Value::Array(list)) => {
+                None | Some(Member::Other(Value::Null)) => {}
+                Some(Member::Text(texts)) => texts.split_ascii_whitespace().for_each(one),
+                Some(Member::Other(Value::Array(list))) => {
                     for text in list {
                         one(text.as_str().ok_or(wrong("a claim has the wrong type"))?);
                     }
                 }
-                Some(_) => return Err(wrong("a claim has the wrong type")),
+                Some(Member::Other(_)) => return Err(wrong("a claim has the wrong type")),
             }
             Ok(())
         };
@@ -181,13 +181,13 @@ impl Claims {
 
     /// A NumericDate (RFC 7519 section 2): seconds, with a fraction or without.
     pub(super) fn time(&self, name: Name) -> Result<Option<Timestamp>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-            Some(value) => match value.as_f64() {
-                Some(seconds) if (0.0..1e11).contains(&seconds) => Ok(Some(Timestamp::from_secs(seconds as i64))),
-                _ => Err(wrong("a time claim is no time")),
-            },
+        if !self.has(name) {
+            return Ok(None);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+        match self.other(name).and_then(Value::as_f64) {
+            Some(seconds) if (0.0..1e11).contains(&seconds) => Ok(Some(Timestamp::from_secs(seconds as i64))),
+            _ => Err(wrong("a time claim is no time")),
         }
     }
 

@@ -80,7 +80,8 @@ pub(super) fn check(
     let header = jws.header()?;
     check_type(&header)?;
     keys.verify_cut(&jws, &header)?;
-    let claims = claims::Claims::parse(&jws.payload()?)?;
+    let payload = jws.payload()?;
+    let claims = claims::Claims::parse(&payload)?;
     claims.check_issuer(expected.issuer)?;
     check_audience(&claims, expected.client_id)?;
     let times = claims.times()?;
@@ -124,7 +125,7 @@ const fn another_type() -> Refusal {
 }
 
 /// Section 3.1.3.7, 3 to 5: in `aud`; `azp` demanded of several audiences, and ours wherever it is.
-pub(super) fn check_audience(claims: &claims::Claims, client_id: &str) -> Result<(), Refusal> {
+pub(super) fn check_audience(claims: &claims::Claims<'_>, client_id: &str) -> Result<(), Refusal> {
     let refused = |why| Err(Refusal::new(RefusalKind::Audience, why));
     let audience = claims.audience()?;
     if !audience.contains(&client_id) {

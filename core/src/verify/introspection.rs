@@ -123,8 +123,8 @@ pub(super) fn is_opaque(token: &str) -> bool {
 
 /// Reads the reply (section 2.2). What it leaves out is absent; what it has must fit.
 pub(super) fn read(reply: Vec<u8>, rules: &Expectations<'_>, now: Timestamp) -> Result<VerifiedToken, Refusal> {
-    let mut claims = Claims::parse(reply.trim_ascii_start())?;
-    match claims.get(Name::Active) {
+    let claims = Claims::parse(reply.trim_ascii_start())?;
+    match claims.other(Name::Active) {
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => {
             return Err(Refusal::new(RefusalKind::Inactive, "the authorization server says that it is not active"));
@@ -157,13 +157,13 @@ pub(super) fn read(reply: Vec<u8>, rules: &Expectations<'_>, now: Timestamp) -> 
     let audience = audience.into_iter().map(str::to_owned).collect();
     let client_id = claims.client_id()?.map(str::to_owned);
     let scopes = claims.scopes()?;
-    claims.subject()?;
-    let (issuer, subject) = (claims.take(Name::Iss), claims.take(Name::Sub));
+    let subject = claims.subject()?.map(str::to_owned);
+    let issuer = claims.filled(Name::Iss)?.map(str::to_owned);
     Ok(VerifiedToken { issuer, subject, audience, client_id, scopes, times, payload: reply, claims: OnceLock::new() })
 }
 
 /// `token_type` (RFC 7662), `token_use` (Hydra), `typ` (Keycloak). An error where one of them says otherwise.
-fn is_access_token(claims: &Claims) -> Result<bool, Refusal> {
+fn is_access_token(claims: &Claims<'_>) -> Result<bool, Refusal> {
     const SAID: [(Name, &[&str]); 3] = [
         (Name::TokenType, &["bearer"]),
         (Name::TokenUse, &["access_token", "access"]),

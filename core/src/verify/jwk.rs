@@ -7,8 +7,10 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use sha2::Digest as _;
 
 use super::algorithm::Algorithm;
+use super::jws::Jws;
 use super::refusal::{Refusal, RefusalKind};
 use super::weak;
 
@@ -91,10 +93,23 @@ impl Key {
     /// Whether `signature`, in JWS form (ECDSA as r and s of full length), is this key's over `message`; `false` for an
     /// algorithm that the key does not fit.
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.ready
-            .iter()
-            .find(|(one, _)| *one == algorithm)
-            .is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok())
+        self.ready_for(algorithm).is_some_and(|key| key.verify_sig(message, signature).is_ok())
+    }
+
+    /// As [`Key::verifies`], for a token whose hash may be known.
+    pub(super) fn signed(&self, jws: &Jws<'_>, algorithm: Algorithm, signature: &[u8]) -> bool {
+        match jws.hashed.filter(|_| *algorithm.digest() == digest::SHA256) {
+            Some(hashed) => {
+                let hash = digest::Digest::import_less_safe(&hashed.clone().finalize(), &digest::SHA256);
+                let key = self.ready_for(algorithm);
+                key.zip(hash.ok()).is_some_and(|(key, hash)| key.verify_digest_sig(&hash, signature).is_ok())
+            }
+            None => self.verifies(algorithm, jws.signed.as_bytes(), signature),
+        }
+    }
+
+    fn ready_for(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        self.ready.iter().find(|(one, _)| *one == algorithm).map(|(_, key)| key)
     }
 }
 

@@ -94,7 +94,7 @@ impl KeySet {
     }
 
     /// The key that signed: the one that the token names, or the first that fits where it names none.
-    pub(super) fn verify_cut(&self, jws: &Jws<'_>, header: &Header) -> Result<&Key, Refusal> {
+    pub(super) fn verify_cut(&self, jws: &Jws<'_>, header: &Header) -> Result<&Arc<Key>, Refusal> {
         let wanted = header.key_id.as_deref();
         let fits = |key: &&Arc<Key>| wanted.is_none_or(|id| key.id() == Some(id)) && key.fits(header.algorithm);
         let mut fitting = self.keys.iter().filter(fits).take(MAX_TRIED).peekable();
@@ -103,8 +103,7 @@ impl KeySet {
         }
         jws.with_signature(|signature| {
             fitting
-                .find(|key| key.verifies(header.algorithm, jws.signed.as_bytes(), signature))
-                .map(Arc::as_ref)
+                .find(|key| key.signed(jws, header.algorithm, signature))
                 .ok_or(Refusal::new(RefusalKind::Signature, "its signature is wrong"))
         })
     }

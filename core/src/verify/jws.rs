@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use sha2::Sha256;
 
 use super::algorithm::Algorithm;
 use super::refusal::{Refusal, RefusalKind};
@@ -61,6 +62,8 @@ pub(super) struct Jws<'a> {
     pub(super) signed: &'a str,
     payload: &'a str,
     signature: &'a str,
+    /// SHA-256 after `signed`, where it was computed already.
+    pub(super) hashed: Option<&'a Sha256>,
 }
 
 impl<'a> Jws<'a> {
@@ -75,7 +78,7 @@ impl<'a> Jws<'a> {
         if payload.contains('.') {
             return Err(malformed("it is encrypted or no JWT"));
         }
-        Ok(Self { header, signed, payload, signature })
+        Ok(Self { header, signed, payload, signature, hashed: None })
     }
 
     pub(super) fn header(&self) -> Result<Header, Refusal> {

@@ -49,8 +49,9 @@ pub fn validate(
         return Err(other);
     }
     keys.verify_cut(&jws, &header)?;
-    let claims = Claims::parse(&jws.payload()?)?;
-    let event = claims.get(Name::Events).and_then(Value::as_object).and_then(|events| events.get(EVENT));
+    let payload = jws.payload()?;
+    let claims = Claims::parse(&payload)?;
+    let event = claims.other(Name::Events).and_then(Value::as_object).and_then(|events| events.get(EVENT));
     if !event.is_some_and(Value::is_object) {
         return Err(other);
     }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use sha2::{Digest as _, Sha256};
 
 use super::access_token::VerifiedToken;
+use super::jwk::Key;
 use crate::clock::Timestamp;
 
 /// Shards, so that threads seldom wait for each other.
@@ -14,10 +15,17 @@ const SHARDS: usize = 16;
 /// SHA-256 of a token.
 pub(super) type Hash = [u8; 32];
 
-pub(super) fn hash(token: &str) -> Hash {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    hash
+/// A token's hash, and the hash as it stood where the signature begins: what was signed is not hashed a second time.
+pub(super) struct Hashed {
+    pub(super) whole: Hash,
+    pub(super) signed: Sha256,
+}
+
+pub(super) fn hash(token: &str) -> Hashed {
+    let (signed, signature) = token.as_bytes().split_at(token.rfind('.').unwrap_or(0));
+    let signed = Sha256::new_with_prefix(signed);
+    let whole = signed.clone().chain_update(signature).finalize().into();
+    Hashed { whole, signed }
 }
 
 /// What was found, and on what it rests.
@@ -28,9 +36,9 @@ pub(super) struct Entry {
     pub(super) until: Timestamp,
     /// Not served before: a clock that was set back makes a token not valid yet.
     pub(super) from: Timestamp,
-    /// Thumbprint of the key that signed, and the number of the key set in which it was seen last; `None` for a token
-    /// that the authorization server vouched for.
-    pub(super) key: Option<([u8; 32], u64)>,
+    /// The key that signed, and the number of the key set in which it was seen last; `None` for a token that the
+    /// authorization server vouched for.
+    pub(super) key: Option<(Arc<Key>, u64)>,
 }
 
 /// Whether what an entry rests on is still there.

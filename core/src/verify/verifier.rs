@@ -18,7 +18,7 @@ use super::introspection::{self, Introspection};
 use super::jws::{self, Header, Jws};
 use super::kept::Fetched;
 use super::logout_token::{self, LogoutClaims};
-use super::memory::{self, Entry, Ground, Hash, Memory};
+use super::memory::{self, Entry, Ground, Hash, Hashed, Memory};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -96,24 +96,26 @@ impl Verifier {
         }
         let inner = &*self.inner;
         let text = token.expose(); // EXPOSE: verified here.
-        let hash = memory::hash(text);
+        let hashed = memory::hash(text);
         let header = match inner.accepted_header(text) {
             Ok(header) => header,
-            Err(refusal) if refusal.kind() == RefusalKind::Malformed => return self.introspect(token, hash).await,
+            Err(refusal) if refusal.kind() == RefusalKind::Malformed => {
+                return self.introspect(token, hashed.whole).await;
+            }
             Err(refusal) => return Err(inner.denied(refusal)),
         };
         let now = inner.clock.now();
         let material = inner.keys.get(inner, now).await?;
         if material.value.keys.is_empty() && inner.introspection.is_some() {
-            return self.introspect(token, hash).await;
+            return self.introspect(token, hashed.whole).await;
         }
-        if let Some(found) = inner.remembered(&hash, now, &material) {
+        if let Some(found) = inner.remembered(&hashed.whole, now, &material) {
             return Ok(found);
         }
-        match inner.check_jwt(text, hash, &header, &material, now) {
+        match inner.check_jwt(text, &hashed, &header, &material, now) {
             Err(refusal) if refusal.kind() == RefusalKind::KeyUnknown => {
                 match inner.keys.newer(inner, now, material.number).await {
-                    Some(newer) => inner.check_jwt(text, hash, &header, &newer, now),
+                    Some(newer) => inner.check_jwt(text, &hashed, &header, &newer, now),
                     None => Err(refusal),
                 }
             }
@@ -131,18 +133,19 @@ impl Verifier {
             return Some(Err(inner.denied(Refusal::new(RefusalKind::TooLarge, "it is too large"))));
         }
         let now = inner.clock.now();
-        let hash = memory::hash(text);
+        let hashed = memory::hash(text);
         let Some(material) = inner.keys.fresh(now) else {
             // Of a remembered JWT nothing can be said without the keys.
-            let vouched =
-                inner.memory.get(&hash, now, |entry| if entry.key.is_none() { Ground::Holds } else { Ground::Unknown });
+            let vouched = inner
+                .memory
+                .get(&hashed.whole, now, |entry| if entry.key.is_none() { Ground::Holds } else { Ground::Unknown });
             return vouched.map(Ok);
         };
-        if let Some(found) = inner.remembered(&hash, now, &material) {
+        if let Some(found) = inner.remembered(&hashed.whole, now, &material) {
             return Some(Ok(found));
         }
         let outcome =
-            inner.accepted_header(text).and_then(|header| inner.check_jwt(text, hash, &header, &material, now));
+            inner.accepted_header(text).and_then(|header| inner.check_jwt(text, &hashed, &header, &material, now));
         match outcome {
             Ok(found) => Some(Ok(found)),
             // Another key set may have it; the authorization server may know it.
@@ -249,7 +252,7 @@ impl Inner {
         self.memory.get(hash, now, |entry| match &mut entry.key {
             None => Ground::Holds,
             Some((_, number)) if *number == material.number => Ground::Holds,
-            Some((thumbprint, number)) if material.value.keys.has(thumbprint) => {
+            Some((key, number)) if material.value.keys.has(key.thumbprint()) => {
                 *number = material.number;
                 Ground::Holds
             }
@@ -260,12 +263,13 @@ impl Inner {
     fn check_jwt(
         &self,
         token: &str,
-        hash: Hash,
+        hashed: &Hashed,
         known: &Arc<KnownHeader>,
         material: &Fetched<Material>,
         now: Timestamp,
     ) -> Result<Arc<VerifiedToken>, Refusal> {
-        let jws = Jws::cut(token)?;
+        let mut jws = Jws::cut(token)?;
+        jws.hashed = Some(&hashed.signed);
         let current = &material.value;
         let expected = self.expected(&current.issuer);
         let (found, key) = access_token::verify_cut(&jws, &known.header, &expected, &current.keys, now)?;
@@ -280,9 +284,9 @@ impl Inner {
                 token: Arc::clone(&found),
                 until: times.expires_at.plus(self.skew),
                 from: not_before.map_or(Timestamp::from_millis(0), |at| at.minus(self.skew)),
-                key: Some((*key.thumbprint(), material.number)),
+                key: Some((Arc::clone(key), material.number)),
             };
-            self.memory.keep(hash, entry);
+            self.memory.keep(hashed.whole, entry);
         }
         Ok(found)
     }

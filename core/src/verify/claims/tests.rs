@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn with<T>(claims: Value, read: impl FnOnce(&Claims) -> T) -> T {
+fn with<T>(claims: Value, read: impl FnOnce(&Claims<'_>) -> T) -> T {
     read(&Claims::parse(claims.to_string().as_bytes()).unwrap())
 }
 

@@ -21,10 +21,10 @@ fn now(seconds: i64) -> Timestamp {
 #[test]
 fn an_entry_serves_within_its_time_and_while_its_ground_holds() {
     let memory = Memory::new(100);
-    let key = hash("a");
+    let key = hash("a").whole;
     memory.keep(key, entry(100));
     assert!(memory.get(&key, now(99), |_| Ground::Holds).is_some());
-    assert!(memory.get(&hash("b"), now(99), |_| Ground::Holds).is_none());
+    assert!(memory.get(&hash("b").whole, now(99), |_| Ground::Holds).is_none());
     assert!(memory.get(&key, now(100), |_| Ground::Holds).is_none(), "expired");
     assert_eq!(memory.len(), 0, "and dropped");
     memory.keep(key, entry(100));
@@ -39,10 +39,10 @@ fn an_entry_serves_within_its_time_and_while_its_ground_holds() {
 #[test]
 fn a_flood_is_bounded_and_what_is_used_stays() {
     let memory = Memory::new(160);
-    let used = hash("used");
+    let used = hash("used").whole;
     memory.keep(used, entry(100));
     for number in 0..10_000 {
-        memory.keep(hash(&number.to_string()), entry(100));
+        memory.keep(hash(&number.to_string()).whole, entry(100));
         assert!(memory.get(&used, now(60), |_| Ground::Holds).is_some(), "{number}");
     }
     assert!(memory.len() <= 2 * 160 + SHARDS, "{}", memory.len());
@@ -53,6 +53,8 @@ fn a_flood_is_bounded_and_what_is_used_stays() {
 
 #[test]
 fn the_hash_is_of_the_whole_token() {
-    assert_ne!(hash("a.b.c"), hash("a.b.d"));
-    assert_eq!(hash("abc")[..4], [0xba, 0x78, 0x16, 0xbf]); // FIPS 180-2, appendix B.1
+    assert_ne!(hash("a.b.c").whole, hash("a.b.d").whole);
+    assert_eq!(hash("abc").whole[..4], [0xba, 0x78, 0x16, 0xbf]); // FIPS 180-2, appendix B.1
+    assert_eq!(hash("abc.").signed.finalize()[..4], [0xba, 0x78, 0x16, 0xbf], "what is signed ends at the last dot");
+    assert_eq!(hash("a.b.c").whole[..], Sha256::digest("a.b.c")[..]);
 }
