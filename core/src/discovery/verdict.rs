@@ -79,6 +79,11 @@ fn generation(reply: &Reply) -> Option<Generation> {
     }
 }
 
+/// What URLs call a host may be any text; shown is what looks like one.
+fn can_be_shown(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
 /// The verdict on a reply that is not the one asked for: anything but 2xx, and 2xx with HTML. `None`: 2xx, to be read.
 pub(super) fn refusal<T>(reply: &Reply, place: &str) -> Option<Verdict<T>> {
     let status = reply.status.as_u16();
@@ -92,7 +97,7 @@ pub(super) fn refusal<T>(reply: &Reply, place: &str) -> Option<Verdict<T>> {
                 .get(LOCATION)
                 .and_then(|location| location.to_str().ok())
                 .and_then(|location| url::Url::parse(location).ok())
-                .and_then(|url| url.host_str().map(|host| format!(" to {host}")))
+                .and_then(|url| url.host_str().filter(|host| can_be_shown(host)).map(|host| format!(" to {host}")))
                 .unwrap_or_default();
             Verdict::Obstacle(in_front(place, &format!("it redirects{to} (HTTP {status})")))
         }

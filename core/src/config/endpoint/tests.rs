@@ -79,6 +79,7 @@ fn typos_are_refused_with_the_right_form() {
         ("-h", "not a host name"),
         ("h%41", "not a host name"),
         ("h$x", "not a host name"),
+        ("0x7\u{37e}88885", "not a host name"),
     ];
     for (raw, expected) in cases {
         let error = Endpoint::parse(raw, false, "--endpoint").expect_err(raw);
