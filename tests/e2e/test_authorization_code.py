@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,15 +12,6 @@ from harness.ports import CALLBACK_PORT, is_listening, occupied
 from harness.scenes import ALICE, URL, signed_in_quickly, signs_in, subject_of, token_of
 
 SCOPES = "openid,offline_access,all,offline"
-
-
-def opened_url(person, within=20.0) -> str:
-    """The URL that the silent browser was given."""
-    until = time.monotonic() + within
-    while not person.opened:
-        assert time.monotonic() < until, "no browser was opened"
-        time.sleep(0.05)
-    return person.opened[0]
 
 
 def callback_of(authorization_url: str) -> str:
@@ -83,7 +73,7 @@ def test_every_attempt_is_fresh_and_complete(cli, person, approving):
     seen = []
     for _ in range(2):
         terminal = cli.terminal("login", approving.http, "--flow", "pkce", env=person.no_browser())
-        query = parse_qs(urlsplit(opened_url(person)).query)
+        query = parse_qs(urlsplit(person.opened_url()).query)
         terminal.signal(signal.SIGINT)
         assert terminal.wait(10) == 130
         (person.folder / "opened").unlink()
@@ -97,7 +87,7 @@ def test_every_attempt_is_fresh_and_complete(cli, person, approving):
 
 def test_the_final_page_keeps_nothing(cli, person, approving):
     terminal = cli.terminal("login", approving.http, "--flow", "pkce", env=person.no_browser())
-    callback = callback_of(opened_url(person))
+    callback = callback_of(person.opened_url())
     page = requests.get(callback, timeout=10)
     assert terminal.wait(20) == 0, terminal.seen
     assert page.status_code == 200
@@ -108,7 +98,7 @@ def test_the_final_page_keeps_nothing(cli, person, approving):
 
 def test_stray_requests_do_not_end_the_wait(cli, person, approving):
     terminal = cli.terminal("login", approving.http, "--flow", "pkce", env=person.no_browser())
-    callback = callback_of(opened_url(person))
+    callback = callback_of(person.opened_url())
     base = f"http://localhost:{CALLBACK_PORT}"
     assert requests.get(f"{base}/favicon.ico", timeout=5).status_code == 404
     assert requests.get(f"{base}/callback?code=stolen&state=wrong", timeout=5).status_code >= 400
@@ -123,7 +113,7 @@ def test_an_issuer_that_announces_iss_must_send_it(cli, person, shared_issuer, i
     """RFC 9207: oidc-provider announces it, so a callback without it, or with another, is not its answer."""
     issuer = ["--issuer", shared_issuer.url, "--client-id", "flytectl", "--scopes", SCOPES]
     terminal = cli.terminal("login", *issuer, "--flow", "pkce", env=person.no_browser())
-    state = parse_qs(urlsplit(opened_url(person)).query)["state"][0]
+    state = parse_qs(urlsplit(person.opened_url()).query)["state"][0]
     query = {"code": "mixed-up", "state": state} | ({"iss": iss} if iss else {})
     page = requests.get(f"http://localhost:{CALLBACK_PORT}/callback", params=query, timeout=10)
     assert page.status_code >= 400 and "mixed-up" not in page.text
@@ -132,7 +122,7 @@ def test_an_issuer_that_announces_iss_must_send_it(cli, person, shared_issuer, i
 
 def test_form_post_callback(cli, person, approving):
     terminal = cli.terminal("login", approving.http, "--flow", "pkce", env=person.no_browser())
-    callback = urlsplit(callback_of(opened_url(person)))
+    callback = urlsplit(callback_of(person.opened_url()))
     form = {name: values[0] for name, values in parse_qs(callback.query).items()}
     page = requests.post(f"http://{callback.netloc}{callback.path}", data=form, timeout=10)
     assert page.status_code == 200
@@ -175,7 +165,7 @@ def test_deadline(cli, person, sandbox):
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_the_wait(cli, person, sandbox, number, code):
     terminal = cli.terminal("login", sandbox.http, "--flow", "pkce", env=person.no_browser())
-    opened_url(person)
+    person.opened_url()
     terminal.signal(number)
     assert terminal.wait(5) == code, terminal.seen
     assert not is_listening(CALLBACK_PORT)
@@ -183,7 +173,7 @@ def test_signals_end_the_wait(cli, person, sandbox, number, code):
 
 def test_ctrl_c_at_the_terminal(cli, person, sandbox):
     terminal = cli.terminal("login", sandbox.http, "--flow", "pkce", env=person.no_browser())
-    opened_url(person)
+    person.opened_url()
     terminal.type("\x03")
     assert terminal.wait(5) == 130, terminal.seen
 

@@ -59,6 +59,14 @@ class Person:
         path = self.folder / "opened"
         return path.read_text().split() if path.exists() else []
 
+    def opened_url(self, within=20.0) -> str:
+        """The URL that the silent browser was given, when it has it: a program prints it before the browser runs."""
+        until = time.monotonic() + within
+        while not self.opened:
+            assert time.monotonic() < until, "no browser was opened"
+            time.sleep(0.05)
+        return self.opened[0]
+
     def visits(self, url: str, code: str | None = None, deny=False, user="alice@example.org") -> str:
         """Goes to `url` herself (a device page), enters `code` where it is asked for; returns how it ended."""
         argv = [NODE, str(DRIVER), "--user", user]
