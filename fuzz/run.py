@@ -1,4 +1,4 @@
-"""Runs the coverage-guided binary on every target, two at a time, and prints one table; scripts/fuzz.sh calls it."""
+"""Runs the coverage-guided binary on every target, two at a time unless told otherwise, and prints one table; scripts/fuzz.sh calls it."""
 
 import argparse
 import os
@@ -137,6 +137,7 @@ def keep(binary: Path, target: str) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fuzz.sh")
     parser.add_argument("--binary", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help="targets that run beside each other")
     parser.add_argument("--keep", action="store_true", help="write what adds coverage to fuzz/found")
     parser.add_argument("seconds", nargs="?", type=int, help="of each target; without it the quick form")
     parser.add_argument("targets", nargs="*")
@@ -147,7 +148,7 @@ def main() -> int:
     targets = options.targets or known
     begun = time.monotonic()
     rows = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(options.at_once) as pool:
         print(f"{'target':<22}{'executions':>12}{'new':>7}{'findings':>10}", flush=True)
         for row in pool.map(lambda target: fuzz(options.binary, target, options.seconds), targets):
             rows.append(row)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the readers of foreign bytes; fuzz/README.md says with what, and what to do with a finding.
 #
-#   scripts/fuzz.sh [--keep] [SECONDS-A-TARGET] [TARGET…]    without SECONDS 30,000 executions a target from a fixed seed;
+#   scripts/fuzz.sh [--keep] [--at-once N] [SECONDS-A-TARGET] [TARGET…]    without SECONDS 30,000 executions a target from a fixed seed;
 #                                                            all targets, if none are named
 #
 # --keep writes what adds coverage to fuzz/found. Exit 1 with the path of the input if something was found.

@@ -7,16 +7,16 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::program;
+
 /// How long a caller waits for a refresh that it does not need yet.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts this command line again as the refresher and waits for its end, at most [`PATIENCE`]. `false` if it could not
 /// be started.
 pub(crate) fn refresh() -> bool {
-    let Ok(program) = std::env::current_exe() else { return false };
-    let mut command = Command::new(program);
+    let Some(mut command) = program::again() else { return false };
     command
-        .args(std::env::args_os().skip(1))
         .arg("--refresh-only")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

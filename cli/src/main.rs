@@ -2,62 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-mod args;
-mod background;
-mod browser;
-mod caller;
-mod commands;
-mod output;
-mod prompt;
-mod quick;
-mod setup;
-mod terminal;
-
-use args::{Cli, Command, ConfigCommand};
+use flyte_auth_cli::Program;
 
 fn main() -> ExitCode {
-    // The line that clients run hundreds of times a day is read without building the whole command line.
-    let quick = quick::token(std::env::args_os());
-    let cli = match quick.map_or_else(Cli::try_parse, Ok) {
-        Ok(cli) => cli,
-        Err(error) => return misused(&error),
-    };
-    let global = &cli.global;
-    let json = global.json || json_by_variable();
-    if let Err(error) = setup::logging(global) {
-        return output::failure(&error, json);
-    }
-    let done = match &cli.command {
-        Command::Token(args) => commands::token::token(global, args, json),
-        Command::Header(args) => commands::token::header(global, args),
-        Command::Login(args) => commands::login::login(global, args, json),
-        Command::Configure(args) => commands::configure::configure(global, args, json),
-        Command::Status(args) => commands::status::status(global, args, json),
-        Command::List => commands::status::list(global, json),
-        Command::Whoami => commands::status::whoami(global, json),
-        Command::Logout(args) => commands::logout::logout(global, args, json),
-        Command::Session(command) => commands::session::session(global, command, json),
-        Command::Config(ConfigCommand::Explain) => commands::config::explain(global, json),
-        Command::Sandbox(args) => commands::sandbox::sandbox(args),
-        Command::Completions { shell } => Ok(commands::completions(*shell)),
-    };
-    output::ended(done.unwrap_or_else(|error| output::failure(&error, json)))
-}
-
-fn json_by_variable() -> bool {
-    setup::environment("FLYTE_AUTH_JSON").is_some_and(|value| value != "0" && value != "false")
-}
-
-/// Help and version are data and succeed; a wrong command line is talk and exits 2, as clap prints them.
-fn misused(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() && (json_by_variable() || std::env::args_os().any(|word| word == "--json")) {
-        let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let usage = flyte_auth::Error::config("usage", "command line", line).with_next("See flyte-auth --help");
-        output::document(&usage);
-    }
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    flyte_auth_cli::run(Program::native(), std::env::args_os().skip(1).collect())
 }

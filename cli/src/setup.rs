@@ -12,7 +12,7 @@ use flyte_auth::store::TokenStore;
 use flyte_auth::{Error, Result};
 
 use crate::args::Global;
-use crate::output;
+use crate::{output, program};
 
 /// One variable of the environment; empty is unset.
 pub(crate) fn environment(name: &str) -> Option<String> {
@@ -65,7 +65,7 @@ fn load(global: &Global, need: Need) -> Result<Config> {
         audience: global.audience.clone(),
         ..Overrides::default()
     };
-    let context = ProcessContext::current(true);
+    let context = program::context();
     let mut request = context.request(overrides, Spelling::Flags);
     request.for_login = need == Need::Login;
     let config = config::load(request)?;
@@ -125,7 +125,7 @@ pub(crate) fn login_session(global: &Global) -> Result<Session> {
     make(load(global, Need::Login)?)
 }
 
-fn make(config: Config) -> Result<Session> {
+pub(crate) fn make(config: Config) -> Result<Session> {
     Session::builder(config).state_folder(checked_state_folder()?).build()
 }
 
@@ -250,12 +250,6 @@ impl Interrupts {
 
 /// Logs of this project only: the trace output of HTTP libraries is of no use to a person.
 pub(crate) fn logging(global: &Global) -> Result<()> {
-    use tracing_subscriber::Layer as _;
-    use tracing_subscriber::filter::{LevelFilter, Targets};
-    use tracing_subscriber::fmt::format::FmtSpan;
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-
     let given = match &global.log_level {
         Some(level) => Some(("--log-level", level.clone())),
         None => match environment("FLYTE_AUTH_LOG_LEVEL") {
@@ -265,6 +259,17 @@ pub(crate) fn logging(global: &Global) -> Result<()> {
             None => Some(("default", "warn".to_owned())),
         },
     };
+    log_at(given, output::colours(global.no_color))
+}
+
+/// Logs to stderr at the level that a setting, named first, asks for.
+pub(crate) fn log_at(given: Option<(&'static str, String)>, colours: bool) -> Result<()> {
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::fmt::format::FmtSpan;
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
     let level = given.map(|(setting, text)| {
         text.parse::<LevelFilter>().map_err(|_| {
             Error::config("log_level_invalid", setting, format!("{setting} is {text:?}"))
@@ -275,7 +280,7 @@ pub(crate) fn logging(global: &Global) -> Result<()> {
         let targets = ["flyte_auth", "flyte_auth_server", "flyte_auth_cli"].map(|target| (target, level));
         tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
-            .with_ansi(output::colours(global.no_color))
+            .with_ansi(colours)
             .with_target(false)
             .without_time()
             .with_filter(Targets::new().with_targets(targets))

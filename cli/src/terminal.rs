@@ -156,17 +156,15 @@ impl UserInteraction for Terminal {
 
     fn pasted(&self) -> BoxFuture<'_, String> {
         let (send, receive) = tokio::sync::oneshot::channel();
-        let source: Option<Box<dyn std::io::Read + Send>> = match self.channel {
+        let source: Option<Box<dyn Source>> = match self.channel {
             Channel::ControllingTerminal => controlling_terminal_in().map(|tty| Box::new(tty) as _),
             Channel::Stdio if std::io::stdin().is_terminal() => Some(Box::new(std::io::stdin())),
             Channel::Stdio | Channel::StderrOnly => None,
         };
         if let Some(source) = source {
-            // A blocked read cannot be cancelled: a thread of its own, which ends with the process.
             let _ = std::thread::Builder::new().name("paste".to_owned()).spawn(move || {
-                let mut line = String::new();
-                if BufReader::new(source).read_line(&mut line).is_ok_and(|read| read > 0) {
-                    let _ = send.send(line.trim().to_owned());
+                if let Some(line) = wait_for_line(source, || send.is_closed()) {
+                    let _ = send.send(line);
                 }
             });
         }
@@ -178,6 +176,47 @@ impl UserInteraction for Terminal {
             }
         })
     }
+}
+
+/// A terminal to read from.
+#[cfg(unix)]
+trait Source: std::io::Read + std::os::fd::AsFd + Send {}
+#[cfg(unix)]
+impl<T: std::io::Read + std::os::fd::AsFd + Send> Source for T {}
+#[cfg(not(unix))]
+trait Source: std::io::Read + Send {}
+#[cfg(not(unix))]
+impl<T: std::io::Read + Send> Source for T {}
+
+/// The next line; `None` once nobody wants it any more. What a person types after the login belongs to the program that
+/// goes on: a prompt of Python, for example.
+#[cfg(unix)]
+fn wait_for_line(source: Box<dyn Source>, unwanted: impl Fn() -> bool) -> Option<String> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    loop {
+        let ready = poll(&mut [PollFd::new(&source, PollFlags::IN)], Some(&LOOK_UP));
+        if unwanted() {
+            return None;
+        }
+        match ready {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            // A terminal has a whole line when it has anything.
+            Ok(_) => return read_line(source),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// As on Unix, but a blocked read cannot be ended here: the thread ends with the process.
+#[cfg(not(unix))]
+fn wait_for_line(source: Box<dyn Source>, _unwanted: impl Fn() -> bool) -> Option<String> {
+    read_line(source)
+}
+
+fn read_line(source: Box<dyn Source>) -> Option<String> {
+    let mut line = String::new();
+    BufReader::new(source).read_line(&mut line).is_ok_and(|read| read > 0).then(|| line.trim().to_owned())
 }
 
 /// A QR code of half blocks, dark on light whatever the terminal's colours.

@@ -9,7 +9,10 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
 
 /// Raised in every forked child. What was made under another count belongs to another process.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -148,6 +151,62 @@ impl ForkSafe {
     /// The file.
     pub fn file(&mut self) -> &mut File {
         &mut self.0
+    }
+}
+
+/// What belongs to one process and not to its forked children: a runtime, a thread.
+///
+/// Not behind a lock: one that another thread held during a fork would stay locked in the child for ever.
+pub struct PerProcess<T>(ArcSwapOption<Born<T>>);
+
+struct Born<T> {
+    forks: u64,
+    it: T,
+}
+
+impl<T> std::fmt::Debug for PerProcess<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PerProcess").field("is_there", &self.0.load().is_some()).finish()
+    }
+}
+
+impl<T> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> PerProcess<T> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self(ArcSwapOption::const_empty())
+    }
+
+    /// Calls `with` with this process's own, which `make` makes where there is none. What a parent had is left as it is:
+    /// its threads are not here to be ended, and what it holds belongs to the parent.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub fn with<R, E>(&self, make: impl Fn() -> Result<T, E>, with: impl FnOnce(&T) -> R) -> Result<R, E> {
+        watch();
+        let forks = count();
+        loop {
+            let current = self.0.load();
+            if let Some(born) = current.as_ref().filter(|born| born.forks == forks) {
+                return Ok(with(&born.it));
+            }
+            let made = Arc::new(Born { forks, it: make()? });
+            let before = self.0.compare_and_swap(&current, Some(made));
+            if let Some(stale) = before.as_ref().filter(|born| born.forks != forks) {
+                std::mem::forget(Arc::clone(stale));
+            }
+        }
+    }
+
+    /// This process's own, if it was made.
+    pub fn get<R>(&self, with: impl FnOnce(&T) -> R) -> Option<R> {
+        let forks = count();
+        self.0.load().as_ref().filter(|born| born.forks == forks).map(|born| with(&born.it))
     }
 }
 

@@ -17,9 +17,11 @@ from harness.person import Person
 
 
 def pytest_sessionstart(session):
-    """One run at a time on a machine: every login listens on the one port that Flyte registers."""
+    """One run at a time on a machine: every login listens on the one port that Flyte registers. Whoever runs tests
+    without such a login may name another lock."""
     if not session.config.option.collectonly:
-        session.config.one_run = (Path(tempfile.gettempdir()) / "flyte-auth-e2e.lock").open("w")
+        lock = os.environ.get("E2E_LOCK", Path(tempfile.gettempdir()) / "flyte-auth-e2e.lock")
+        session.config.one_run = Path(lock).open("w")
         fcntl.flock(session.config.one_run, fcntl.LOCK_EX)
 
 

@@ -9,7 +9,7 @@ use flyte_auth::{Error, Result};
 use serde_json::json;
 
 use crate::args::{ConfigureArgs, Global};
-use crate::{output, setup};
+use crate::{output, program, setup};
 
 pub(crate) fn configure(global: &Global, args: &ConfigureArgs, as_json: bool) -> Result<ExitCode> {
     let global = setup::with_target(global, args.target.as_deref());
@@ -18,10 +18,7 @@ pub(crate) fn configure(global: &Global, args: &ConfigureArgs, as_json: bool) ->
     let reading = Global { config: global.config.clone().filter(|path| path.exists()), ..global.clone() };
     let config = setup::config(&reading)?;
     let endpoint = config.require_endpoint()?;
-    let program = std::env::current_exe()
-        .map_err(|cause| Error::internal("this program cannot find itself").with_source(cause))?
-        .display()
-        .to_string();
+    let program = program::argv()?;
     let existing = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => None,
@@ -29,7 +26,7 @@ pub(crate) fn configure(global: &Global, args: &ConfigureArgs, as_json: bool) ->
     };
     let planned = plan(ConfigureRequest {
         endpoint,
-        program: &[program],
+        program: &program,
         flags: &flags(&global),
         path: &path,
         existing: existing.as_deref(),

@@ -41,7 +41,7 @@ pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<
             channel,
             instead_of: None,
         };
-        let outcome = run(&session, &global, attempt, None).await?;
+        let outcome = run(&session, output::colours(global.no_color), attempt, None).await?;
         let expires_at = outcome.expires_at;
         Ok((Some(outcome), expires_at))
     });
@@ -136,7 +136,7 @@ pub(crate) struct Attempt {
 /// Signs a person in; `words` introduce the prompt of a program that asks unbidden.
 pub(crate) async fn run(
     session: &Session,
-    global: &Global,
+    colours: bool,
     attempt: Attempt,
     words: Option<&str>,
 ) -> Result<LoginOutcome> {
@@ -144,7 +144,7 @@ pub(crate) async fn run(
     if automatic {
         session.may_prompt()?;
     }
-    let terminal = Terminal::new(attempt.channel, output::colours(global.no_color));
+    let terminal = Terminal::new(attempt.channel, colours);
     terminal.line(&words.map_or_else(|| format!("Signing in to {}", session.place()), str::to_owned));
     let untrusted = session.config().untrusted_origin();
     if let Some(file) = untrusted {

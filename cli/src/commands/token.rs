@@ -178,7 +178,7 @@ async fn ask(
         channel,
         instead_of: Some(known),
     };
-    login::run(session, global, attempt, Some(&words)).await?;
+    login::run(session, output::colours(global.no_color), attempt, Some(&words)).await?;
     session.token().await
 }
 

@@ -28,7 +28,6 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle};
 
 use crate::clock::Timestamp;
@@ -38,7 +37,8 @@ use crate::interaction::UserInteraction;
 use crate::session::login::{LoginOptions, LoginOutcome};
 use crate::session::status::Status;
 use crate::session::{LogoutOutcome, Token, TokenOptions};
-use crate::{fork, session};
+use crate::fork::{self, PerProcess};
+use crate::session;
 
 /// A session whose calls wait. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -184,38 +184,24 @@ impl PendingLogin {
     }
 }
 
-/// The thread that does the work, of the process that counted this many forks.
+/// The thread that does the work.
 struct Worker {
-    forks: u64,
     handle: Handle,
     /// Ends the thread when dropped; a worker that was not taken into use goes this way.
     _keep: tokio::sync::oneshot::Sender<()>,
 }
 
-/// Not a lock: one that another thread held during a fork would stay locked in the child for ever.
-static WORKER: ArcSwapOption<Worker> = ArcSwapOption::const_empty();
+static WORKER: PerProcess<Worker> = PerProcess::new();
 
 thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
 fn worker() -> Result<Handle> {
-    let forks = fork::count();
-    loop {
-        let current = WORKER.load();
-        if let Some(worker) = current.as_ref().filter(|worker| worker.forks == forks) {
-            return Ok(worker.handle.clone());
-        }
-        let started = Arc::new(start(forks)?);
-        let before = WORKER.compare_and_swap(&current, Some(started));
-        if let Some(stale) = before.as_ref().filter(|worker| worker.forks != forks) {
-            // The parent's thread is not here to be ended; what it holds belongs to the parent.
-            std::mem::forget(Arc::clone(stale));
-        }
-    }
+    WORKER.with(start, |worker| worker.handle.clone())
 }
 
-fn start(forks: u64) -> Result<Worker> {
+fn start() -> Result<Worker> {
     let unavailable = |cause: std::io::Error| {
         Error::new(ErrorKind::Internal, "no_thread", format!("the thread for auth calls cannot be started: {cause}"))
             .with_retryable(true)
@@ -231,7 +217,7 @@ fn start(forks: u64) -> Result<Worker> {
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name("flyte-auth".to_owned()).spawn(work).map_err(unavailable)?;
-    Ok(Worker { forks, handle, _keep: keep })
+    Ok(Worker { handle, _keep: keep })
 }
 
 /// Runs `future` on the worker and waits for it.

@@ -1,0 +1,316 @@
+//! The session and its tokens.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use flyte_auth::config::{ProcessContext, Spelling, load};
+use flyte_auth::{Error, session};
+use flyte_auth_cli::person;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::convert::{datetime_or_none, json};
+use crate::error::raise;
+use crate::login::{self, LoginRun, PendingLogin, person_of};
+use crate::options;
+
+/// An access token, ready for a call. `str` and `repr` show no secret.
+#[pyclass(frozen, module = "flyte_auth", weakref)]
+pub(crate) struct Token {
+    inner: session::Token,
+}
+
+#[pymethods]
+impl Token {
+    /// The token itself: a secret.
+    #[getter]
+    fn value(&self) -> &str {
+        self.inner.expose() // EXPOSE: the caller asked for it by name.
+    }
+
+    /// When it expires: an aware `datetime.datetime` in UTC; `None` if nobody knows.
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        datetime_or_none(py, self.inner.expires_at())
+    }
+
+    /// The header that takes it, in lower case: the server's `authorization_metadata_key` (Flyte's
+    /// `AuthMetadataService`), else `authorization`.
+    #[getter]
+    fn header_name(&self) -> &str {
+        self.inner.header_name()
+    }
+
+    /// The header's value: `Bearer` and the token: a secret.
+    #[getter]
+    fn header_value(&self) -> String {
+        self.inner.header_value()
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+
+    fn __str__(&self) -> &'static str {
+        "Token(***)"
+    }
+
+    fn __repr__(&self) -> String {
+        let until = self.inner.expires_at().map_or_else(|| "unknown".to_owned(), flyte_auth::Timestamp::to_rfc3339);
+        format!("<Token *** for {:?}, expires_at {until}>", self.inner.header_name())
+    }
+}
+
+/// A token as Python has it, made once.
+struct Shown {
+    of: session::Token,
+    token: Py<Token>,
+    name: Py<PyString>,
+    value: Py<PyString>,
+}
+
+/// One endpoint, one credential, one store. Use `flyte_auth.Session`.
+#[pyclass(subclass, frozen, module = "flyte_auth._native", weakref, dict)]
+pub(crate) struct Session {
+    inner: session::Session,
+    shown: Mutex<Option<Shown>>,
+    /// Who asks, for a person's prompt.
+    program: String,
+    closed: AtomicBool,
+}
+
+impl Session {
+    /// Calls `with` with the token in memory as Python has it, if it needs no refresh.
+    #[inline]
+    fn with_fresh<R>(&self, py: Python<'_>, with: impl FnOnce(&Shown) -> PyResult<R>) -> PyResult<Option<R>> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
+        let Some(fresh) = self.inner.fresh() else { return Ok(None) };
+        self.with_shown(py, fresh, with).map(Some)
+    }
+
+    fn with_shown<R>(
+        &self,
+        py: Python<'_>,
+        token: session::Token,
+        with: impl FnOnce(&Shown) -> PyResult<R>,
+    ) -> PyResult<R> {
+        // Nothing waits while it is held: what is made below runs no Python code of others.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shown {
+            Some(shown) if shown.of == token => with(shown),
+            _ => {
+                let made = Shown {
+                    token: Py::new(py, Token { inner: token.clone() })?,
+                    name: PyString::new(py, token.header_name()).unbind(),
+                    value: PyString::new(py, &token.header_value()).unbind(),
+                    of: token,
+                };
+                with(shown.insert(made))
+            }
+        }
+    }
+
+    fn open(&self) -> PyResult<session::Session> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
+        Ok(self.inner.clone())
+    }
+}
+
+fn closed() -> PyErr {
+    raise(Error::config("session_closed", "session", "this session is closed").with_next("Open another one"))
+}
+
+fn header_of(py: Python<'_>, shown: &Shown) -> PyResult<Py<PyDict>> {
+    let headers = PyDict::new(py);
+    headers.set_item(&shown.name, &shown.value)?;
+    Ok(headers.unbind())
+}
+
+#[pymethods]
+impl Session {
+    /// A session from keyword arguments; everything else from files and environment.
+    #[new]
+    #[pyo3(signature = (options, program))]
+    fn new(py: Python<'_>, options: &Bound<'_, PyDict>, program: String) -> PyResult<Self> {
+        let overrides = options::overrides(options)?;
+        let made = py.detach(|| {
+            person::log()?;
+            let config = load(ProcessContext::current(false).request(overrides, Spelling::SnakeCase))?;
+            config.ensure_trusted()?;
+            person::open(config)
+        });
+        Ok(Self { inner: made.map_err(raise)?, shown: Mutex::new(None), program, closed: AtomicBool::new(false) })
+    }
+
+    /// The endpoint (or the issuer) as a person names it.
+    #[getter]
+    fn endpoint(&self) -> &str {
+        self.inner.place()
+    }
+
+    /// What is unwise in the configuration: unknown keys, ignored values; one line each.
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.inner.config().warnings.clone()
+    }
+
+    /// A token for the next call; `None` if the endpoint has no auth.
+    ///
+    /// Fresh in memory: at once (under a microsecond). Inside the refresh margin: the old one at once, refreshed in the
+    /// background. Otherwise all callers of all processes wait for one refresh. Waits without the GIL; Ctrl-C ends the
+    /// wait within 100 ms and not the refresh.
+    ///
+    /// Raises `LoginRequiredError` if a person must sign in (nobody is asked unless `interactive` says so), and the other
+    /// errors of `flyte_auth.errors`.
+    fn token(slf: &Bound<'_, Self>) -> PyResult<Option<Py<Token>>> {
+        let py = slf.py();
+        match slf.get().with_fresh(py, |shown| Ok(shown.token.clone_ref(py)))? {
+            Some(token) => Ok(Some(token)),
+            None => Ok(Self::start_token(slf, false)?.wait_for(py)?.extract(py)?),
+        }
+    }
+
+    /// The header for the next call, `{name: value}`; `{}` if the endpoint has no auth. A new dict each time.
+    ///
+    /// Waits and raises as `token()`.
+    fn headers(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
+        let py = slf.py();
+        match slf.get().with_fresh(py, |shown| header_of(py, shown))? {
+            Some(headers) => Ok(headers),
+            None => Ok(Self::start_headers(slf)?.wait_for(py)?.extract(py)?),
+        }
+    }
+
+    /// The server rejected this token (401, gRPC 16): it is not served again, and the next `token()` refreshes. A late
+    /// rejection of an older token starts nothing. Without a token the current one is meant. Never waits.
+    #[pyo3(signature = (token=None))]
+    fn invalidate(&self, token: Option<&Bound<'_, Token>>) {
+        self.inner.invalidate(token.map(|token| &token.get().inner));
+    }
+
+    /// The token in memory, if it needs no refresh: never waits.
+    #[pyo3(name = "_fresh")]
+    fn fresh(&self, py: Python<'_>) -> PyResult<Option<Py<Token>>> {
+        self.with_fresh(py, |shown| Ok(shown.token.clone_ref(py)))
+    }
+
+    /// The header in memory, if its token needs no refresh: never waits.
+    #[pyo3(name = "_fresh_headers")]
+    fn fresh_headers(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
+        self.with_fresh(py, |shown| header_of(py, shown))
+    }
+
+    /// `token()` as a call. `opted_in`: whoever calls chose that a person may be asked.
+    #[pyo3(name = "_start_token", signature = (opted_in=false))]
+    fn start_token(slf: &Bound<'_, Self>, opted_in: bool) -> PyResult<Call> {
+        Self::start(slf, opted_in, |py, shown| Ok(shown.map(|shown| shown.token.clone_ref(py)).into_pyobject(py)?.into_any().unbind()))
+    }
+
+    /// `headers()` as a call.
+    #[pyo3(name = "_start_headers")]
+    fn start_headers(slf: &Bound<'_, Self>) -> PyResult<Call> {
+        Self::start(slf, false, |py, shown| {
+            let headers = shown.map_or_else(|| Ok(PyDict::new(py).unbind()), |shown| header_of(py, shown))?;
+            Ok(headers.into_any())
+        })
+    }
+
+    /// `status()` as a call.
+    #[pyo3(name = "_start_status")]
+    fn start_status(&self) -> PyResult<Call> {
+        let session = self.open()?;
+        Call::start_blocking(move || session.status(), |py, status| shown_json(py, serde_json::to_value(status)))
+    }
+
+    /// `whoami()` as a call.
+    #[pyo3(name = "_start_whoami")]
+    fn start_whoami(&self) -> PyResult<Call> {
+        let session = self.open()?;
+        Call::start(async move { session.whoami().await }, |py, who| shown_json(py, serde_json::to_value(who)))
+    }
+
+    /// `logout()` as a call: `(was_signed_in, revoked, copies_removed, problem)`.
+    #[pyo3(name = "_start_logout")]
+    fn start_logout(&self, revoke: bool) -> PyResult<Call> {
+        let session = self.open()?;
+        Call::start(async move { session.logout(revoke).await }, |py, outcome| {
+            let revoked = outcome.revocation.as_ref().map(std::result::Result::is_ok);
+            let problem = outcome.revocation.and_then(std::result::Result::err).map(|error| raise(error).into_value(py));
+            Ok((outcome.was_signed_in, revoked, outcome.copies_removed, problem).into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    /// `begin_login()` as a call.
+    #[pyo3(name = "_start_begin_login")]
+    fn start_begin_login(&self, flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<Call> {
+        let session = self.open()?;
+        let options = login::options(flow, no_browser, timeout)?;
+        Call::start(async move { session.begin_login(&options).await }, |py, pending| {
+            Ok(pending.map(PendingLogin::new).into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    /// `login()` with the person at this machine's terminal, as a call.
+    #[pyo3(name = "_start_login")]
+    fn start_login(&self, flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<Call> {
+        let session = self.open()?;
+        let login = login::terminal(flow, no_browser, timeout)?;
+        Call::start(async move { person::sign_in(&session, login).await }, login::outcome)
+    }
+
+    /// `login()` whose person is shown everything by Python.
+    #[pyo3(name = "_run_login")]
+    fn run_login(
+        &self,
+        flow: &str,
+        no_browser: bool,
+        timeout: &Bound<'_, PyAny>,
+        opens_browser: bool,
+        pastes: bool,
+    ) -> PyResult<LoginRun> {
+        let session = self.open()?;
+        let options = login::options(flow, no_browser, timeout)?;
+        let (person, asks) = person_of(opens_browser, pastes);
+        let call = Call::start(async move { session.login(&options, &person).await }, login::outcome)?;
+        Ok(LoginRun::new(call, asks))
+    }
+
+    /// Ends the use of this session; what is stored stays, and so do refreshes under way. Further calls raise
+    /// `ConfigError` (`session_closed`). Never waits.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<flyte_auth.Session {:?}>", self.inner.place())
+    }
+}
+
+impl Session {
+    fn start(
+        slf: &Bound<'_, Self>,
+        opted_in: bool,
+        answer: impl FnOnce(Python<'_>, Option<&Shown>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Call> {
+        let this = slf.get();
+        let session = this.open()?;
+        let program = this.program.clone();
+        let me = slf.clone().unbind();
+        Call::start(async move { person::token(&session, &program, opted_in).await }, move |py, token| match token {
+            Some(token) => me.get().with_shown(py, token, |shown| answer(py, Some(shown))),
+            None => answer(py, None),
+        })
+    }
+}
+
+fn shown_json(py: Python<'_>, value: serde_json::Result<Value>) -> PyResult<Py<PyAny>> {
+    let value = value.map_err(|cause| raise(Error::internal("an answer that cannot be shown").with_source(cause)))?;
+    json(py, &value).map(Bound::unbind)
+}
