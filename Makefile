@@ -9,8 +9,8 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit conformance fuzz-quick e2e race crash soak fuzz model mutations security \
-	build bench bench-quick
+.PHONY: help setup demo test lint features cross-check unit python conformance fuzz-quick e2e race crash soak fuzz model \
+	mutations security build wheel bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint features cross-check unit conformance fuzz-quick e2e ## every test; what CI calls
+test: setup lint features cross-check unit python conformance fuzz-quick e2e ## every test; what CI calls
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
@@ -36,11 +36,14 @@ cross-check: ## type-checks the code for Windows and macOS, which cannot run her
 unit: setup ## the tests of the Rust crates, published vectors and the model among them
 	@$(call stage,unit,cargo test --workspace --locked)
 
-conformance: ## the language-neutral cases in every language; ends with a table
+python: setup ## builds the Python package for tests, installs its wheel into .venv, compares its stubs with the code
+	@$(call stage,python,scripts/python.sh install && scripts/python.sh stubs --check)
+
+conformance: python ## the language-neutral cases in every language; ends with a table
 	@$(call stage,conformance: build,cargo build --locked --workspace --bins)
 	target/debug/flyte-auth-peer $(CONFORMANCE_ARGS)
 
-e2e: setup ## end-to-end: real browser, real authorization server, real Flyte clients
+e2e: setup python ## end-to-end: real browser, real authorization server, real Flyte clients
 	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
 fuzz-quick: setup ## every parser of foreign bytes, coverage-guided, 30,000 executions each from a fixed seed
@@ -73,8 +76,11 @@ security: setup ## the security suites, the long ones too, and their table
 build: ## release build of the command line at target/release/flyte-auth
 	@cargo build --release --locked -p flyte-auth-cli && scripts/check-release-features.sh target/release/flyte-auth
 
-bench: build ## benchmarks against named peers; writes dist/bench.json
-	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+wheel: setup ## the Python package: a wheel and its source distribution into dist/
+	@$(call stage,wheel,scripts/python.sh wheel)
 
-bench-quick: build ## the same with fewer runs
-	@cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick
+bench: build wheel ## benchmarks against named peers; writes dist/bench.json
+	@scripts/python.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+
+bench-quick: build wheel ## the same with fewer runs
+	@scripts/python.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick

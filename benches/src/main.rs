@@ -11,6 +11,7 @@ mod allocations;
 mod contended;
 mod herd;
 mod process;
+mod python;
 mod rows;
 mod sandbox;
 mod stopwatch;
@@ -61,8 +62,14 @@ fn main() -> ExitCode {
     let quick = given("--quick");
     let bin =
         std::env::var_os("FLYTE_AUTH_BIN").map_or_else(|| PathBuf::from("target/release/flyte-auth"), PathBuf::from);
-    // `--only-verify` needs no binary: the quick loop while the verifier is worked on.
-    let measured = if given("--only-verify") { verify::rows(quick) } else { rows::all(&bin, quick) };
+    // The quick loops while one area is worked on.
+    let measured = if given("--only-verify") {
+        verify::rows(quick)
+    } else if given("--only-python") {
+        python::rows(&bin, quick)
+    } else {
+        rows::all(&bin, quick)
+    };
     let rows = match measured {
         Ok(rows) => rows,
         Err(why) => {

@@ -16,11 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// be started.
 pub(crate) fn refresh() -> bool {
     let Some(mut command) = program::again() else { return false };
-    command
-        .arg("--refresh-only")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("--refresh-only").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     out_of_reach(&mut command);
     let Ok(mut child) = command.spawn() else { return false };
     let step = Duration::from_millis(5);

@@ -92,14 +92,15 @@ def drive(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
 
     try:
         while (ask := run.next().wait()) is not None:
-            if ask.kind == "paste":  # type: ignore[attr-defined]
+            if ask.kind == "paste":
                 # A person who does not paste must not keep the login from ending.
                 threading.Thread(target=ask_for_line, args=(ask,), name="flyte-auth-paste", daemon=True).start()
             else:
-                _answer(ask, _now(callbacks.call(ask)))  # type: ignore[arg-type]
+                _answer(ask, _now(callbacks.call(ask)))
         if failed:
             raise failed[0]
-        return run.outcome.wait()  # type: ignore[return-value]
+        found: LoginOutcome = run.outcome.wait()
+        return found
     except BaseException:
         run.cancel()
         raise
@@ -114,11 +115,13 @@ async def drive_async(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
 
     async def ask_for_line(ask: Ask) -> None:
         try:
-            assert callbacks.paste is not None
-            if inspect.iscoroutinefunction(callbacks.paste):
-                line = await callbacks.paste()
+            paste = callbacks.paste
+            assert paste is not None
+            if inspect.iscoroutinefunction(paste):
+                line = await paste()
             else:
-                line = await asyncio.to_thread(lambda: _now(callbacks.paste()))  # type: ignore[misc]
+                # It may block, as `input` does.
+                line = await asyncio.to_thread(lambda: _now(paste()))
             ask.pasted(line)
         except asyncio.CancelledError:
             raise
@@ -136,7 +139,8 @@ async def drive_async(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
         for task in tasks:
             if task.done():
                 task.result()
-        return await awaited(run.outcome)
+        found: LoginOutcome = await awaited(run.outcome)
+        return found
     except BaseException:
         run.cancel()
         raise

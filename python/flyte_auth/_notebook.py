@@ -65,12 +65,13 @@ class Panel:
 
     def update(self) -> None:
         """Shows the panel as it is now, in its place."""
-        from IPython.display import HTML, display
+        from IPython import display
 
+        shown: Any = display.HTML(self.html())  # type: ignore[no-untyped-call]
         if self._handle is None:
-            self._handle = display(HTML(self.html()), display_id=True)
+            self._handle = display.display(shown, display_id=True)  # type: ignore[no-untyped-call]
         else:
-            self._handle.update(HTML(self.html()))
+            self._handle.update(shown)
 
 
 def follow(pending: PendingLogin) -> None:
@@ -79,7 +80,7 @@ def follow(pending: PendingLogin) -> None:
 
     from .errors import FlyteAuthError
 
-    panel = Panel(pending.place)
+    panel = Panel(pending.endpoint)
     panel.link, panel.code = pending.url, pending.user_code
     panel.state = "Waiting for you…"
     panel.update()

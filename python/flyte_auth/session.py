@@ -7,6 +7,7 @@ from ._calls import awaited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import datetime
     import os
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
@@ -250,11 +251,13 @@ class Session(_native.Session):
         Raises:
             TokenStoreError: the store cannot be read.
         """
-        return self._start_status().wait()  # type: ignore[return-value]
+        found: Status = self._start_status().wait()
+        return found
 
     async def status_async(self) -> Status:
         """As `status()`."""
-        return await awaited(self._start_status())
+        found: Status = await awaited(self._start_status())
+        return found
 
     def whoami(self) -> Identity:
         """The identity as the server sees it (Flyte's `IdentityService.UserInfo`, or the issuer's user info): a real call.
@@ -263,11 +266,13 @@ class Session(_native.Session):
             AccessDeniedError: code `unauthenticated` if the server rejects the token.
             FlyteAuthError: as `token()`; code `unimplemented` if the server cannot tell.
         """
-        return self._start_whoami().wait()  # type: ignore[return-value]
+        found: Identity = self._start_whoami().wait()
+        return found
 
     async def whoami_async(self) -> Identity:
         """As `whoami()`."""
-        return await awaited(self._start_whoami())
+        found: Identity = await awaited(self._start_whoami())
+        return found
 
     def logout(self, revoke: bool = False) -> LogoutOutcome:
         """Ends the session on this machine, also the copies of our token that other clients stored. With `revoke` the
@@ -276,7 +281,7 @@ class Session(_native.Session):
         Raises:
             TokenStoreError: the local copy cannot be removed.
         """
-        return LogoutOutcome(*self._start_logout(revoke).wait())  # type: ignore[misc]
+        return LogoutOutcome(*self._start_logout(revoke).wait())
 
     async def logout_async(self, revoke: bool = False) -> LogoutOutcome:
         """As `logout()`."""
@@ -315,7 +320,8 @@ class Session(_native.Session):
 
         callbacks = _login.callbacks(self.endpoint, on_event, open_browser, paste)
         if callbacks is None:
-            return self._start_login(flow, no_browser, timeout).wait()  # type: ignore[return-value]
+            found: LoginOutcome = self._start_login(flow, no_browser, timeout).wait()
+            return found
         return _login.drive(self._run_login(flow, no_browser, timeout, *callbacks.wanted), callbacks)
 
     async def login_async(
@@ -333,7 +339,8 @@ class Session(_native.Session):
 
         callbacks = _login.callbacks(self.endpoint, on_event, open_browser, paste)
         if callbacks is None:
-            return await awaited(self._start_login(flow, no_browser, timeout))
+            found: LoginOutcome = await awaited(self._start_login(flow, no_browser, timeout))
+            return found
         return await _login.drive_async(self._run_login(flow, no_browser, timeout, *callbacks.wanted), callbacks)
 
     def begin_login(
@@ -387,15 +394,19 @@ class PendingLogin:
     In a notebook its display is a link with live state, and the login goes on while other cells run.
     """
 
-    __slots__ = ("_call", "_native")
+    __slots__ = ("_native",)
 
     def __init__(self, native: _native.PendingLogin) -> None:
         self._native = native
-        self._call: _native.Call | None = None
 
     @classmethod
     def _of(cls, native: Any) -> PendingLogin | None:
         return None if native is None else cls(native)
+
+    @property
+    def endpoint(self) -> str:
+        """Whom the login is to, as a person names it."""
+        return self._native.endpoint
 
     @property
     def url(self) -> str:
@@ -408,7 +419,7 @@ class PendingLogin:
         return self._native.user_code
 
     @property
-    def expires_at(self) -> Any:
+    def expires_at(self) -> datetime.datetime:
         """When it is too late: an aware `datetime.datetime` in UTC."""
         return self._native.expires_at
 
@@ -428,11 +439,13 @@ class PendingLogin:
             LoginCancelledError: declined, or too late.
             FlyteAuthError: as the server answers.
         """
-        return self._finishing(redirect_url, timeout).wait()  # type: ignore[return-value]
+        found: LoginOutcome = self._finishing(redirect_url, timeout).wait()
+        return found
 
     async def finish_async(self, redirect_url: str | None = None, timeout: float | None = None) -> LoginOutcome:
         """As `finish()`. Cancelling ends the login."""
-        return await awaited(self._finishing(redirect_url, timeout))
+        found: LoginOutcome = await awaited(self._finishing(redirect_url, timeout))
+        return found
 
     def cancel(self) -> None:
         """Ends the attempt; its lock and its port are free at once."""

@@ -110,13 +110,15 @@ class Verifier(_native.Verifier):
             AccessDeniedError: code `id_token_invalid`; the message says which check failed.
             NetworkError, ServerError: the issuer's keys cannot be had.
         """
-        return self._start_verify_id_token(token, client_id, nonce, access_token).wait()  # type: ignore[return-value]
+        found: IdTokenClaims = self._start_verify_id_token(token, client_id, nonce, access_token).wait()
+        return found
 
     async def verify_id_token_async(
         self, token: str, *, client_id: str, nonce: str | None = None, access_token: str | None = None
     ) -> IdTokenClaims:
         """As `verify_id_token()`."""
-        return await awaited(self._start_verify_id_token(token, client_id, nonce, access_token))
+        found: IdTokenClaims = await awaited(self._start_verify_id_token(token, client_id, nonce, access_token))
+        return found
 
     def verify_logout_token(self, token: str, *, client_id: str) -> LogoutTokenClaims:
         """Verifies a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.6). That it comes only once is yours to
@@ -126,8 +128,10 @@ class Verifier(_native.Verifier):
             AccessDeniedError: its `code` is the failed check.
             NetworkError, ServerError: the issuer's keys cannot be had.
         """
-        return self._start_verify_logout_token(token, client_id).wait()  # type: ignore[return-value]
+        found: LogoutTokenClaims = self._start_verify_logout_token(token, client_id).wait()
+        return found
 
     async def verify_logout_token_async(self, token: str, *, client_id: str) -> LogoutTokenClaims:
         """As `verify_logout_token()`."""
-        return await awaited(self._start_verify_logout_token(token, client_id))
+        found: LogoutTokenClaims = await awaited(self._start_verify_logout_token(token, client_id))
+        return found

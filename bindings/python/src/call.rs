@@ -22,8 +22,12 @@ pub(crate) const LETTING_GO: Duration = Duration::from_secs(2);
 type Answer = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 enum State {
-    Running { wake: Vec<Py<PyAny>> },
-    Ended(Option<Result<Answer>>),
+    Running {
+        wake: Vec<Py<PyAny>>,
+    },
+    Ended(Result<Answer>),
+    /// As Python has it: whoever asks again gets the same.
+    Taken(PyResult<Py<PyAny>>),
 }
 
 struct Shared {
@@ -40,9 +44,9 @@ impl Shared {
     fn end(&self, answer: Result<Answer>) {
         let wake = match &mut *self.state() {
             State::Running { wake } => std::mem::take(wake),
-            State::Ended(_) => return,
+            State::Ended(_) | State::Taken(_) => return,
         };
-        *self.state() = State::Ended(Some(answer));
+        *self.state() = State::Ended(answer);
         self.ended.notify_all();
         if !wake.is_empty() {
             runtime::with_python(|py| {
@@ -103,7 +107,9 @@ impl Call {
         answer: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Self> {
         let work = async {
-            tokio::task::spawn_blocking(work).await.map_err(|cause| Error::internal("a call broke off").with_source(cause))?
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|cause| Error::internal("a call broke off").with_source(cause))?
         };
         Self::start(work, answer)
     }
@@ -138,7 +144,9 @@ impl Call {
             }
             if self.shared.forks != fork::count() {
                 let what = "this call was started before a fork: its thread is in the parent process";
-                return Err(raise(Error::new(ErrorKind::Internal, "forked", what).with_next("Call again in this process")));
+                return Err(raise(
+                    Error::new(ErrorKind::Internal, "forked", what).with_next("Call again in this process"),
+                ));
             }
         }
     }
@@ -150,12 +158,21 @@ impl Call {
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let answer = match &mut *self.shared.state() {
-            State::Running { .. } => None,
-            State::Ended(answer) => answer.take(),
-        };
-        answer.unwrap_or_else(|| Err(Error::internal("a call's answer was taken before it was there, or twice")))
-            .map_err(raise)?(py)
+        let mut state = self.shared.state();
+        let running = || raise(Error::internal("a call's answer was asked for before it was there"));
+        if let State::Ended(answer) = &mut *state {
+            let answer = std::mem::replace(answer, Err(Error::internal("a call's answer could not be made")));
+            // What is made runs Python code, which may let another thread in: not under the lock.
+            drop(state);
+            let taken = answer.map_err(raise).and_then(|make| make(py));
+            state = self.shared.state();
+            *state = State::Taken(taken);
+        }
+        match &*state {
+            State::Taken(Ok(taken)) => Ok(taken.clone_ref(py)),
+            State::Taken(Err(error)) => Err(error.clone_ref(py)),
+            State::Running { .. } | State::Ended(_) => Err(running()),
+        }
     }
 }
 
@@ -178,6 +195,7 @@ impl Call {
     }
 
     /// Has `wake` called, from any thread, once the call has ended; at once if it has.
+    #[pyo3(signature = (wake: "collections.abc.Callable[[], object]") -> "None")]
     fn notify(&self, py: Python<'_>, wake: Py<PyAny>) {
         if let State::Running { wake: waiting } = &mut *self.shared.state() {
             waiting.push(wake);
@@ -186,7 +204,7 @@ impl Call {
         wake_up(py, &wake);
     }
 
-    /// The result of a call that has ended; once.
+    /// The result of a call that has ended.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.take(py)
     }

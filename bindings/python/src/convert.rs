@@ -1,31 +1,15 @@
 //! Times and JSON as Python has them.
 
 use flyte_auth::Timestamp;
+use pyo3::PyTypeInfo;
+use pyo3::inspect::PyStaticExpr;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::Value;
 
-/// An aware `datetime` in UTC.
-pub(crate) fn datetime<'py>(py: Python<'py>, at: Timestamp) -> PyResult<Bound<'py, PyAny>> {
-    let module = py.import("datetime")?;
-    let utc = module.getattr("timezone")?.getattr("utc")?;
-    let epoch = module.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
-    let since = PyDict::new(py);
-    since.set_item("milliseconds", at.as_millis())?;
-    match epoch.add(module.getattr("timedelta")?.call((), Some(&since))?) {
-        Ok(found) => Ok(found),
-        // Beyond the year 9999: as late as Python can say.
-        Err(_) => module.getattr("datetime")?.getattr("max")?.call_method1("replace", (py.None(),)).or_else(|_| {
-            let utc = PyDict::new(py);
-            utc.set_item("tzinfo", module.getattr("timezone")?.getattr("utc")?)?;
-            module.getattr("datetime")?.getattr("max")?.call_method("replace", (), Some(&utc))
-        }),
-    }
-}
-
-/// As [`datetime`]; `None` where nobody knows.
-pub(crate) fn datetime_or_none<'py>(py: Python<'py>, at: Option<Timestamp>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    at.map(|at| datetime(py, at)).transpose()
+/// What becomes an aware `datetime` in UTC; beyond the year 9999 as late as can be said.
+pub(crate) fn time(at: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::MAX)
 }
 
 /// JSON as `json.loads` gives it.
@@ -54,4 +38,19 @@ pub(crate) fn json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, P
             dict.into_any()
         }
     })
+}
+
+/// JSON on its way to Python.
+pub(crate) struct Json<'a>(pub(crate) &'a Value);
+
+impl<'py> IntoPyObject<'py> for Json<'_> {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    const OUTPUT_TYPE: PyStaticExpr = PyAny::TYPE_HINT;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        json(py, self.0)
+    }
 }

@@ -15,9 +15,8 @@ pub(crate) fn raise(error: Error) -> PyErr {
 }
 
 fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
-    let make = FROM_NATIVE.get_or_try_init(py, || {
-        py.import("flyte_auth.errors")?.getattr("_from_native").map(Bound::unbind)
-    })?;
+    let make = FROM_NATIVE
+        .get_or_try_init(py, || py.import("flyte_auth.errors")?.getattr("_from_native").map(Bound::unbind))?;
     let members = PyDict::new(py);
     members.set_item("code", error.code())?;
     members.set_item("message", error.message())?;

@@ -1,10 +1,10 @@
 //! Logins: in two steps, at the terminal, and with a person whom Python shows everything.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use flyte_auth::interaction::{self, UserInteraction};
 use flyte_auth::session::login as core;
-use flyte_auth::{Error, Timestamp};
+use flyte_auth::{Error, ErrorKind, Timestamp};
 use flyte_auth_cli::person;
 use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::call::{Call, LETTING_GO};
-use crate::convert::datetime_or_none;
+use crate::convert::time;
 use crate::error::raise;
 use crate::options;
 
@@ -40,7 +40,7 @@ pub(crate) struct LoginOutcome {
     /// Whether the session can be refreshed; if not the person is asked again when the token expires.
     has_refresh_token: bool,
     /// When the access token expires: an aware `datetime.datetime` in UTC, or `None`.
-    expires_at: Option<Py<PyAny>>,
+    expires_at: Option<jiff::Timestamp>,
 }
 
 #[pymethods]
@@ -58,14 +58,14 @@ pub(crate) fn outcome(py: Python<'_>, outcome: core::LoginOutcome) -> PyResult<P
         subject: outcome.subject,
         email: outcome.email,
         has_refresh_token: outcome.has_refresh_token,
-        expires_at: datetime_or_none(py, outcome.expires_at)?.map(Bound::unbind),
+        expires_at: outcome.expires_at.map(time),
     };
     Ok(Py::new(py, made)?.into_any())
 }
 
 enum Phase {
     Begun(Box<core::PendingLogin>),
-    Finishing(Call),
+    Finishing { call: Call, lines: UnboundedSender<String> },
     Over,
 }
 
@@ -75,6 +75,7 @@ pub(crate) struct PendingLogin {
     url: String,
     user_code: Option<String>,
     expires_at: Timestamp,
+    place: String,
     phase: Mutex<Phase>,
 }
 
@@ -84,12 +85,31 @@ impl PendingLogin {
             url: pending.url().to_owned(),
             user_code: pending.user_code().map(str::to_owned),
             expires_at: pending.expires_at(),
+            place: pending.place().to_owned(),
             phase: Mutex::new(Phase::Begun(Box::new(pending))),
         }
     }
 
-    fn turn(&self, next: Phase) -> Phase {
-        std::mem::replace(&mut *self.phase.lock().unwrap_or_else(PoisonError::into_inner), next)
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who is shown nothing and may paste.
+struct Pasting(tokio::sync::Mutex<UnboundedReceiver<String>>);
+
+impl UserInteraction for Pasting {
+    fn show(&self, _event: interaction::LoginEvent) {}
+    fn open_browser(&self, _url: &str) -> bool {
+        false
+    }
+    fn pasted(&self) -> BoxFuture<'_, String> {
+        Box::pin(async {
+            match self.0.lock().await.recv().await {
+                Some(line) => line,
+                None => std::future::pending().await,
+            }
+        })
     }
 }
 
@@ -109,31 +129,48 @@ impl PendingLogin {
 
     /// When it is too late.
     #[getter]
-    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        datetime_or_none(py, Some(self.expires_at))
+    fn expires_at(&self) -> jiff::Timestamp {
+        time(self.expires_at)
     }
 
-    /// `finish()` as a call. Once.
+    /// Whom the login is to, as a person names it.
+    #[getter]
+    fn endpoint(&self) -> &str {
+        &self.place
+    }
+
+    /// `finish()` as a call; the same one for everybody who waits.
     #[pyo3(name = "_start_finish")]
     fn start_finish(&self, redirect_url: Option<String>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Call> {
         let timeout = timeout.map(|timeout| options::seconds("timeout", timeout)).transpose()?;
-        match self.turn(Phase::Over) {
-            Phase::Begun(pending) => {
-                let call = Call::start(async move { pending.finish(redirect_url, timeout).await }, outcome)?;
-                self.turn(Phase::Finishing(call.clone()));
-                Ok(call)
+        let mut phase = self.phase();
+        if let Phase::Finishing { call, lines } = &*phase {
+            if let Some(line) = redirect_url {
+                let _ = lines.send(line);
             }
-            other => {
-                self.turn(other);
-                let what = "this login is over, or somebody waits for it already";
-                Err(raise(Error::config("login_over", "finish", what).with_next("Begin another login")))
-            }
+            return Ok(call.clone());
         }
+        let Phase::Begun(pending) = std::mem::replace(&mut *phase, Phase::Over) else {
+            let error = Error::new(ErrorKind::Cancelled, "login_over", "this login was cancelled");
+            return Err(raise(error.with_next("Begin another login")));
+        };
+        let (lines, pasted) = unbounded_channel();
+        let person = Pasting(tokio::sync::Mutex::new(pasted));
+        let work = async move {
+            match redirect_url {
+                Some(line) => pending.finish(Some(line), timeout).await,
+                None => pending.finish_with(&person, timeout).await,
+            }
+        };
+        let call = Call::start(work, outcome)?;
+        *phase = Phase::Finishing { call: call.clone(), lines };
+        Ok(call)
     }
 
     /// Ends the attempt: its lock and its port are free at once.
     fn cancel(&self, py: Python<'_>) {
-        if let Phase::Finishing(call) = self.turn(Phase::Over) {
+        let was = std::mem::replace(&mut *self.phase(), Phase::Over);
+        if let Phase::Finishing { call, .. } = was {
             call.stop();
             py.detach(|| call.let_go(LETTING_GO));
         }

@@ -1,5 +1,6 @@
 //! The session and its tokens.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -7,11 +8,11 @@ use flyte_auth::config::{ProcessContext, Spelling, load};
 use flyte_auth::{Error, session};
 use flyte_auth_cli::person;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::convert::{datetime_or_none, json};
+use crate::convert::{json, time};
 use crate::error::raise;
 use crate::login::{self, LoginRun, PendingLogin, person_of};
 use crate::options;
@@ -32,8 +33,8 @@ impl Token {
 
     /// When it expires: an aware `datetime.datetime` in UTC; `None` if nobody knows.
     #[getter]
-    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        datetime_or_none(py, self.inner.expires_at())
+    fn expires_at(&self) -> Option<jiff::Timestamp> {
+        self.inner.expires_at().map(time)
     }
 
     /// The header that takes it, in lower case: the server's `authorization_metadata_key` (Flyte's
@@ -69,6 +70,8 @@ struct Shown {
     token: Py<Token>,
     name: Py<PyString>,
     value: Py<PyString>,
+    /// `(token, (name, value))`.
+    pair: Py<PyTuple>,
 }
 
 /// One endpoint, one credential, one store. Use `flyte_auth.Session`.
@@ -103,12 +106,11 @@ impl Session {
         match &*shown {
             Some(shown) if shown.of == token => with(shown),
             _ => {
-                let made = Shown {
-                    token: Py::new(py, Token { inner: token.clone() })?,
-                    name: PyString::new(py, token.header_name()).unbind(),
-                    value: PyString::new(py, &token.header_value()).unbind(),
-                    of: token,
-                };
+                let shown_token = Py::new(py, Token { inner: token.clone() })?;
+                let name = PyString::new(py, token.header_name());
+                let value = PyString::new(py, &token.header_value());
+                let pair = (&shown_token, (&name, &value)).into_pyobject(py)?.unbind();
+                let made = Shown { token: shown_token, name: name.unbind(), value: value.unbind(), pair, of: token };
                 with(shown.insert(made))
             }
         }
@@ -136,7 +138,7 @@ fn header_of(py: Python<'_>, shown: &Shown) -> PyResult<Py<PyDict>> {
 impl Session {
     /// A session from keyword arguments; everything else from files and environment.
     #[new]
-    #[pyo3(signature = (options, program))]
+    #[pyo3(signature = (options: "dict[str, object]", program: "str"))]
     fn new(py: Python<'_>, options: &Bound<'_, PyDict>, program: String) -> PyResult<Self> {
         let overrides = options::overrides(options)?;
         let made = py.detach(|| {
@@ -179,6 +181,7 @@ impl Session {
     /// The header for the next call, `{name: value}`; `{}` if the endpoint has no auth. A new dict each time.
     ///
     /// Waits and raises as `token()`.
+    #[pyo3(signature = () -> "dict[str, str]")]
     fn headers(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
         let py = slf.py();
         match slf.get().with_fresh(py, |shown| header_of(py, shown))? {
@@ -201,15 +204,44 @@ impl Session {
     }
 
     /// The header in memory, if its token needs no refresh: never waits.
-    #[pyo3(name = "_fresh_headers")]
+    #[pyo3(name = "_fresh_headers", signature = () -> "dict[str, str] | None")]
     fn fresh_headers(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
         self.with_fresh(py, |shown| header_of(py, shown))
+    }
+
+    /// The token in memory with its header, `(token, (name, value))`, if it needs no refresh: never waits.
+    #[pyo3(name = "_fresh_pair", signature = () -> "tuple[Token, tuple[str, str]] | None")]
+    fn fresh_pair(&self, py: Python<'_>) -> PyResult<Option<Py<PyTuple>>> {
+        self.with_fresh(py, |shown| Ok(shown.pair.clone_ref(py)))
+    }
+
+    /// Scheme, host and port of the endpoint, for example `https://flyte.example.org`; `None` for a session with an
+    /// issuer alone.
+    #[getter(_origin)]
+    fn origin(&self) -> Option<String> {
+        let endpoint = &self.inner.config().endpoint.as_ref()?.value;
+        let scheme = if endpoint.tls() { "https" } else { "http" };
+        Some(format!("{scheme}://{}", endpoint.authority()))
+    }
+
+    /// What a channel to the endpoint needs: host, port, whether TLS is spoken, its own roots (a PEM file or a folder),
+    /// whether certificates are not looked at.
+    #[getter(_target)]
+    fn target(&self) -> Option<(String, u16, bool, Option<PathBuf>, bool)> {
+        let config = self.inner.config();
+        let endpoint = &config.endpoint.as_ref()?.value;
+        let network = &config.network;
+        let ca_cert = network.ca_cert.as_ref().map(|path| path.value.clone());
+        let unchecked = network.insecure_skip_verify.as_ref().is_some_and(|set| set.value);
+        Some((endpoint.host().to_owned(), endpoint.port(), endpoint.tls(), ca_cert, unchecked))
     }
 
     /// `token()` as a call. `opted_in`: whoever calls chose that a person may be asked.
     #[pyo3(name = "_start_token", signature = (opted_in=false))]
     fn start_token(slf: &Bound<'_, Self>, opted_in: bool) -> PyResult<Call> {
-        Self::start(slf, opted_in, |py, shown| Ok(shown.map(|shown| shown.token.clone_ref(py)).into_pyobject(py)?.into_any().unbind()))
+        Self::start(slf, opted_in, |py, shown| {
+            Ok(shown.map(|shown| shown.token.clone_ref(py)).into_pyobject(py)?.into_any().unbind())
+        })
     }
 
     /// `headers()` as a call.
@@ -241,7 +273,8 @@ impl Session {
         let session = self.open()?;
         Call::start(async move { session.logout(revoke).await }, |py, outcome| {
             let revoked = outcome.revocation.as_ref().map(std::result::Result::is_ok);
-            let problem = outcome.revocation.and_then(std::result::Result::err).map(|error| raise(error).into_value(py));
+            let problem =
+                outcome.revocation.and_then(std::result::Result::err).map(|error| raise(error).into_value(py));
             Ok((outcome.was_signed_in, revoked, outcome.copies_removed, problem).into_pyobject(py)?.into_any().unbind())
         })
     }

@@ -1,5 +1,6 @@
 //! Verification for services that receive tokens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flyte_auth::protocol::secret::{AccessToken, ClientSecret, IdToken};
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::call::Call;
-use crate::convert::{datetime_or_none, json};
+use crate::convert::{Json, time};
 use crate::error::raise;
 use crate::options::{seconds, text, texts};
 
@@ -53,22 +54,18 @@ impl VerifiedToken {
     }
     /// `exp` as an aware `datetime.datetime` in UTC; `None` only where an introspection reply has none.
     #[getter]
-    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        datetime_or_none(py, self.inner.expires_at())
+    fn expires_at(&self) -> Option<jiff::Timestamp> {
+        self.inner.expires_at().map(time)
     }
     /// `iat`, as `expires_at`.
     #[getter]
-    fn issued_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        datetime_or_none(py, self.inner.issued_at())
+    fn issued_at(&self) -> Option<jiff::Timestamp> {
+        self.inner.issued_at().map(time)
     }
     /// Every claim, as `json.loads` gives it. A new dict each time.
     #[getter]
-    fn claims<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let claims = PyDict::new(py);
-        for (name, value) in self.inner.claims() {
-            claims.set_item(name, json(py, value)?)?;
-        }
-        Ok(claims)
+    fn claims(&self) -> BTreeMap<&str, Json<'_>> {
+        self.inner.claims().iter().map(|(name, value)| (name.as_str(), Json(value))).collect()
     }
     fn __repr__(&self) -> String {
         let until = self.inner.expires_at().map_or_else(|| "unknown".to_owned(), Timestamp::to_rfc3339);
@@ -112,8 +109,8 @@ impl LogoutTokenClaims {
     }
     /// `exp` as an aware `datetime.datetime` in UTC.
     #[getter]
-    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        datetime_or_none(py, Some(self.inner.expires_at))
+    fn expires_at(&self) -> Option<jiff::Timestamp> {
+        Some(time(self.inner.expires_at))
     }
 }
 
@@ -138,7 +135,7 @@ fn verified(py: Python<'_>, inner: Arc<verify::VerifiedToken>) -> PyResult<Py<Py
 impl Verifier {
     /// A verifier from keyword arguments.
     #[new]
-    #[pyo3(signature = (options))]
+    #[pyo3(signature = (options: "dict[str, object]"))]
     fn new(options: &Bound<'_, PyDict>) -> PyResult<Self> {
         build(options)
     }
@@ -154,6 +151,7 @@ impl Verifier {
     ///
     /// Raises `AccessDeniedError` whose `code` is the failed check (`token_expired`, `audience`, …); `NetworkError` or
     /// `ServerError` if the issuer's keys cannot be had. The message holds nothing of the token.
+    #[pyo3(signature = (token: "str") -> "VerifiedToken")]
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match self.verify_now(py, token)? {
             Some(found) => Ok(found),
@@ -162,7 +160,7 @@ impl Verifier {
     }
 
     /// As `verify` where nothing has to be fetched; `None` otherwise.
-    #[pyo3(name = "_verify_now")]
+    #[pyo3(name = "_verify_now", signature = (token: "str") -> "VerifiedToken | None")]
     fn verify_now(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
         let token = self::token(token)?;
         match self.inner.verify_now(&token) {
@@ -172,7 +170,7 @@ impl Verifier {
     }
 
     /// `verify()` as a call.
-    #[pyo3(name = "_start_verify")]
+    #[pyo3(name = "_start_verify", signature = (token: "str") -> "Call")]
     fn start_verify(&self, token: &Bound<'_, PyAny>) -> PyResult<Call> {
         let token = self::token(token)?;
         let verifier = self.inner.clone();
@@ -188,7 +186,9 @@ impl Verifier {
         nonce: Option<String>,
         access_token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Call> {
-        let id_token = IdToken::new(token.cast::<PyString>().map_err(|_| PyTypeError::new_err("token must be str"))?.extract::<String>()?);
+        let id_token = IdToken::new(
+            token.cast::<PyString>().map_err(|_| PyTypeError::new_err("token must be str"))?.extract::<String>()?,
+        );
         let access_token = access_token.map(self::token).transpose()?;
         let verifier = self.inner.clone();
         let work = async move {
@@ -227,7 +227,11 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
     };
     let mut builder = verify::Verifier::builder(issuer.clone());
     if let Some(value) = given("audience")? {
-        let several = if value.is_instance_of::<PyString>() { vec![text("audience", &value)?] } else { texts("audience", &value)? };
+        let several = if value.is_instance_of::<PyString>() {
+            vec![text("audience", &value)?]
+        } else {
+            texts("audience", &value)?
+        };
         for audience in several {
             builder = builder.audience(audience);
         }
@@ -244,8 +248,10 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
             Err(_) => value.extract().map_err(|_| PyTypeError::new_err("jwks must be dict, str or bytes"))?,
         };
         let keys = KeySet::parse(&bytes).map_err(|refusal| {
-            raise(Error::config("jwks_invalid", "jwks", format!("the key set is not usable: {refusal}"))
-                .with_next("Give a JSON Web Key Set (RFC 7517)"))
+            raise(
+                Error::config("jwks_invalid", "jwks", format!("the key set is not usable: {refusal}"))
+                    .with_next("Give a JSON Web Key Set (RFC 7517)"),
+            )
         })?;
         builder = builder.jwks(keys);
     }
@@ -255,7 +261,12 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
     if let Some(value) = given("algorithms")? {
         let named = texts("algorithms", &value)?.into_iter().map(|name| {
             Algorithm::from_name(&name).ok_or_else(|| {
-                choice("algorithm_invalid", "algorithms", &name, "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA")
+                choice(
+                    "algorithm_invalid",
+                    "algorithms",
+                    &name,
+                    "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA",
+                )
             })
         });
         builder = builder.algorithms(named.collect::<PyResult<Vec<_>>>()?);
@@ -289,7 +300,8 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
         builder = builder.introspection(introspection);
     }
     if let Some(value) = given("remember")? {
-        builder = builder.remember(value.extract().map_err(|_| PyTypeError::new_err("remember must be an int of 0 or more"))?);
+        builder = builder
+            .remember(value.extract().map_err(|_| PyTypeError::new_err("remember must be an int of 0 or more"))?);
     }
     if given("plaintext")?.is_some_and(|value| value.is_truthy().unwrap_or(false)) {
         builder = builder.plaintext(true);
@@ -297,4 +309,3 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
     let inner = builder.build().map_err(raise)?;
     Ok(Verifier { inner, issuer })
 }
-

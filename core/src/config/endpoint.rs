@@ -252,8 +252,9 @@ fn parse_port(port: &str) -> Result<u16, Problem> {
     }
 }
 
-fn has_letters_of_a_host(host: &str) -> bool {
+fn is_host_name(host: &str) -> bool {
     host.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        && host.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
 }
 
 fn normalise_host(host: &str) -> Result<String, Problem> {
@@ -264,14 +265,12 @@ fn normalise_host(host: &str) -> Result<String, Problem> {
     if let Ok(address) = host.parse::<Ipv6Addr>() {
         return Ok(address.to_string());
     }
-    if host.split('.').any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-'))
-        || !has_letters_of_a_host(host)
-    {
+    if !is_host_name(host) {
         return Err("is not a host name".into());
     }
     match url::Host::parse(host) {
-        // Some letters become ASCII when they are normalised (U+037E is a semicolon then).
-        Ok(url::Host::Domain(domain)) if !has_letters_of_a_host(&domain) => Err("is not a host name".into()),
+        // Letters may become ASCII (U+037E is a semicolon then) or vanish (U+034F) when they are normalised.
+        Ok(url::Host::Domain(domain)) if !is_host_name(&domain) => Err("is not a host name".into()),
         // RFC 1035 section 2.3.4; the URL libraries below have limits of their own.
         Ok(url::Host::Domain(domain)) if domain.len() > 253 || domain.split('.').any(|label| label.len() > 63) => {
             Err("is longer than a host name can be".into())

@@ -33,12 +33,12 @@ use tokio::runtime::{Builder, Handle};
 use crate::clock::Timestamp;
 use crate::discovery::UserInfo;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork::{self, PerProcess};
 use crate::interaction::UserInteraction;
+use crate::session;
 use crate::session::login::{LoginOptions, LoginOutcome};
 use crate::session::status::Status;
 use crate::session::{LogoutOutcome, Token, TokenOptions};
-use crate::fork::{self, PerProcess};
-use crate::session;
 
 /// A session whose calls wait. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]

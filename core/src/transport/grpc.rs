@@ -89,9 +89,11 @@ fn read<T: Message + Default>(reply: Reply) -> Result<T, GrpcFailure> {
         return Err(GrpcFailure::NotGrpc(Box::new(reply)));
     }
     // A reply without a body carries its status in the headers ("trailers-only").
-    let (code, message) = status(&reply.trailers)
-        .or_else(|| status(&reply.headers))
-        .ok_or(GrpcFailure::Malformed("it ends without grpc-status"))?;
+    let status = match status(&reply.trailers)? {
+        Some(status) => Some(status),
+        None => status(&reply.headers)?,
+    };
+    let (code, message) = status.ok_or(GrpcFailure::Malformed("it ends without grpc-status"))?;
     if code != code::OK {
         return Err(GrpcFailure::Status { code, message });
     }
@@ -106,10 +108,13 @@ fn read<T: Message + Default>(reply: Reply) -> Result<T, GrpcFailure> {
     T::decode(body).map_err(|_| GrpcFailure::Malformed("its message cannot be decoded"))
 }
 
-fn status(headers: &HeaderMap) -> Option<(u32, String)> {
-    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+/// What the headers or trailers say. A status that cannot be read is not "none": the other place must not speak for it.
+fn status(headers: &HeaderMap) -> Result<Option<(u32, String)>, GrpcFailure> {
+    let Some(code) = headers.get("grpc-status") else { return Ok(None) };
+    let code = code.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let code = code.and_then(|text| text.parse().ok()).ok_or(GrpcFailure::Malformed("its grpc-status is no number"))?;
     let message = headers.get("grpc-message").map(|value| percent_decoded(value.as_bytes())).unwrap_or_default();
-    Some((code, message))
+    Ok(Some((code, message)))
 }
 
 /// gRPC percent-encodes `grpc-message`; what is not valid is kept as it is.
@@ -161,6 +166,16 @@ mod tests {
         let mut only = reply(200, "application/grpc", b"", &[]);
         only.headers.insert("grpc-status", "12".parse().unwrap());
         assert!(matches!(read_metadata(only), Err(GrpcFailure::Status { code: code::UNIMPLEMENTED, .. })));
+    }
+
+    #[test]
+    fn an_unreadable_status_is_none_of_the_good_ones() {
+        let whole = frame(&OAuth2Metadata::default());
+        for status in ["1w6", "+0", "-0", "", "99999999999"] {
+            let mut both = reply(200, "application/grpc", &whole, &[("grpc-status", status)]);
+            both.headers.insert("grpc-status", "0".parse().unwrap());
+            assert!(matches!(read_metadata(both), Err(GrpcFailure::Malformed(_))), "{status}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Uri};
 
 use super::message;
+use url::Url;
 
 /// A peer that says what the input says.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ impl Foreign {
     /// Where every call went so far, with its headers.
     pub(crate) fn calls(&self) -> Vec<(Uri, HeaderMap)> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The hosts that replies redirect to.
+    pub(crate) fn redirects(&self) -> Vec<String> {
+        let location = |reply: &Reply| Url::parse(reply.headers.get("location")?.to_str().ok()?).ok();
+        let host = |reply: &Reply| Some(location(reply)?.host_str()?.to_owned());
+        self.replies.iter().flatten().filter_map(host).collect()
     }
 
     /// Every body that was or may have been read.

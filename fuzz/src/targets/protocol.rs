@@ -144,7 +144,7 @@ fn assert_problem(reply: &Reply, problem: &Problem, shown: &str) {
 }
 
 /// Names that our own messages say.
-const MEMBERS: &[&str] = &["verification_uri", "access_token", TOKEN_ENDPOINT];
+const MEMBERS: &[&str] = &["verification_uri", "verification_url", "access_token", TOKEN_ENDPOINT];
 /// Where the reply came from.
 const TOKEN_ENDPOINT: &str = "https://idp.example/token";
 

@@ -80,6 +80,8 @@ fn typos_are_refused_with_the_right_form() {
         ("h%41", "not a host name"),
         ("h$x", "not a host name"),
         ("0x7\u{37e}88885", "not a host name"),
+        ("\u{34f}-h", "not a host name"),
+        ("\u{34f}.h", "not a host name"),
     ];
     for (raw, expected) in cases {
         let error = Endpoint::parse(raw, false, "--endpoint").expect_err(raw);

@@ -144,17 +144,27 @@ impl PendingLogin {
     /// # Errors
     /// `Cancelled` when declined or too late; `Denied`, `Server`, `Network` as the server answers.
     pub async fn finish(self, redirect_url: Option<String>, timeout: Option<Duration>) -> Result<LoginOutcome> {
-        let place = self.session.inner.place.clone();
-        let work = async {
-            match redirect_url {
-                Some(line) => self.finish_pasted(&line).await,
-                None => self.complete(&Silent).await,
+        match redirect_url {
+            Some(line) => {
+                let place = self.session.inner.place.clone();
+                in_time(&place, timeout, self.finish_pasted(&line)).await
             }
-        };
-        match tokio::time::timeout(timeout.unwrap_or(DEFAULT_TIMEOUT), work).await {
-            Ok(done) => done,
-            Err(_) => Err(too_late(&place)),
+            None => self.finish_with(&Silent, timeout).await,
         }
+    }
+
+    /// As [`PendingLogin::finish`], and `person` is told how it stands and may paste.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish_with(self, person: &dyn UserInteraction, timeout: Option<Duration>) -> Result<LoginOutcome> {
+        let place = self.session.inner.place.clone();
+        in_time(&place, timeout, self.complete(person)).await
+    }
+
+    /// Whom the login is to, as a person names it.
+    pub fn place(&self) -> &str {
+        self.session.place()
     }
 
     async fn finish_pasted(mut self, line: &str) -> Result<LoginOutcome> {
@@ -196,6 +206,13 @@ impl UserInteraction for Silent {
     }
     fn pasted(&self) -> futures_util::future::BoxFuture<'_, String> {
         Box::pin(std::future::pending())
+    }
+}
+
+async fn in_time<T>(place: &str, timeout: Option<Duration>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(timeout.unwrap_or(DEFAULT_TIMEOUT), work).await {
+        Ok(done) => done,
+        Err(_) => Err(too_late(place)),
     }
 }
 
