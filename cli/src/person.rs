@@ -1,6 +1,7 @@
 //! What a language binding shares with the command: sessions as the command opens them, the person at this machine's
 //! terminal, its browser, its log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyte_auth::config::{Config, Interactive, Origin};
@@ -68,9 +69,15 @@ pub async fn sign_in(session: &Session, login: Login) -> Result<LoginOutcome> {
 /// # Errors
 /// As [`Session::token`].
 pub async fn token(session: &Session, program: &str, opted_in: bool) -> Result<Option<Token>> {
-    let known = session.store().load(session.key()).ok().flatten().map_or(0, |record| record.generation);
+    if !may_ask(session, opted_in) {
+        return session.token().await;
+    }
+    // What another process stores from here on spares the person a login.
+    let (store, key) = (Arc::clone(session.store()), session.key().clone());
+    let load = move || store.load(&key).ok().flatten().map_or(0, |record| record.generation);
+    let known = tokio::task::spawn_blocking(load).await.unwrap_or(0);
     let error = match session.token().await {
-        Err(error) if error.kind() == ErrorKind::LoginRequired && may_ask(session, opted_in) => error,
+        Err(error) if error.kind() == ErrorKind::LoginRequired => error,
         other => return other,
     };
     let Ok(channel) = prompt::channel_for_client(session) else { return Err(error) };

@@ -50,7 +50,7 @@ class Call:
         """
         Ends the call. What it holds is let go at once.
         """
-    def notify(self, /, wake: "collections.abc.Callable[[], object]") -> "None":
+    def notify(self, /, wake: Any) -> None:
         """
         Has `wake` called, from any thread, once the call has ended; at once if it has.
         """
@@ -233,7 +233,7 @@ class PendingLogin:
     """
     A login that waits for the person. Use `flyte_auth.PendingLogin`.
     """
-    def _start_finish(self, /, redirect_url: str | None, timeout: Any | None) -> Call:
+    def _start_finish(self, /, redirect_url: Any | None, timeout: Any | None) -> Call:
         """
         `finish()` as a call; the same one for everybody who waits.
         """
@@ -290,11 +290,11 @@ class Session:
         Scheme, host and port of the endpoint, for example `https://flyte.example.org`; `None` for a session with an
         issuer alone.
         """
-    def _run_login(self, /, flow: str, no_browser: bool, timeout: Any, opens_browser: bool, pastes: bool) -> LoginRun:
+    def _run_login(self, /, flow: Any, no_browser: Any, timeout: Any, opens_browser: bool, pastes: bool) -> LoginRun:
         """
         `login()` whose person is shown everything by Python.
         """
-    def _start_begin_login(self, /, flow: str, no_browser: bool, timeout: Any) -> Call:
+    def _start_begin_login(self, /, flow: Any, no_browser: Any, timeout: Any) -> Call:
         """
         `begin_login()` as a call.
         """
@@ -302,11 +302,11 @@ class Session:
         """
         `headers()` as a call.
         """
-    def _start_login(self, /, flow: str, no_browser: bool, timeout: Any) -> Call:
+    def _start_login(self, /, flow: Any, no_browser: Any, timeout: Any) -> Call:
         """
         `login()` with the person at this machine's terminal, as a call.
         """
-    def _start_logout(self, /, revoke: bool) -> Call:
+    def _start_logout(self, /, revoke: Any) -> Call:
         """
         `logout()` as a call: `(was_signed_in, revoked, copies_removed, problem)`.
         """
@@ -344,7 +344,7 @@ class Session:
 
         Waits and raises as `token()`.
         """
-    def invalidate(self, /, token: Token | None = None) -> None:
+    def invalidate(self, /, token: "Token | None" = None) -> "None":
         """
         The server rejected this token (401, gRPC 16): it is not served again, and the next `token()` refreshes. A late
         rejection of an older token starts nothing. Without a token the current one is meant. Never waits.
@@ -461,11 +461,11 @@ class Verifier:
         """
         `verify()` as a call.
         """
-    def _start_verify_id_token(self, /, token: Any, client_id: str, nonce: str | None, access_token: Any | None) -> Call:
+    def _start_verify_id_token(self, /, token: Any, client_id: Any, nonce: Any | None, access_token: Any | None) -> Call:
         """
         `verify_id_token()` as a call.
         """
-    def _start_verify_logout_token(self, /, token: Any, client_id: str) -> Call:
+    def _start_verify_logout_token(self, /, token: Any, client_id: Any) -> Call:
         """
         `verify_logout_token()` as a call.
         """
@@ -483,7 +483,7 @@ class Verifier:
         Verifies an access token (RFC 9068, and what issuers write who do not follow it): a JWT by its signature and
         claims, an opaque one by introspection where that is configured. What was verified is remembered by its hash.
 
-        Raises `AccessDeniedError` whose `code` is the failed check (`token_expired`, `audience`, …); `NetworkError` or
+        Raises `AccessDeniedError` whose `code` is the failed check (`token_expired`, `token_audience`, …); `NetworkError` or
         `ServerError` if the issuer's keys cannot be had. The message holds nothing of the token.
         """
 

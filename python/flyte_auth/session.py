@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Literal, TypedDict, TypeVar
+    from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
     from typing_extensions import Self
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Flow = Literal["auto", "pkce", "device", "paste"]
     T = TypeVar("T")
     # A callback may be sync or async.
-    MaybeAwaitable = T | Awaitable[T]
+    MaybeAwaitable: TypeAlias = T | Awaitable[T]
 
     class Status(TypedDict):
         """What `status()` tells; times are RFC 3339 in UTC."""
@@ -105,7 +105,8 @@ class Session(_native.Session):
 
     def __new__(cls, **options: Any) -> Self:
         """As `from_config(**options)`, where the file is called `config`."""
-        return super().__new__(cls, options, _program())
+        made: Self = super().__new__(cls, options, _program())  # type: ignore[assignment]
+        return made
 
     @classmethod
     def from_config(
@@ -163,7 +164,7 @@ class Session(_native.Session):
             ConfigError: no endpoint, a value that is none, a file that is missing, unusable or not trusted.
         """
         return cls(
-            config=path,
+            path=path,
             profile=profile,
             endpoint=endpoint,
             account=account,

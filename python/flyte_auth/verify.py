@@ -70,7 +70,7 @@ class Verifier(_native.Verifier):
             TypeError: an argument of the wrong type.
             ConfigError: no audience, an address that is none or is plaintext, an unknown algorithm.
         """
-        return super().__new__(
+        made: Self = super().__new__(  # type: ignore[assignment]
             cls,
             {
                 "issuer": issuer,
@@ -89,6 +89,7 @@ class Verifier(_native.Verifier):
                 "plaintext": plaintext,
             },
         )
+        return made
 
     async def verify_async(self, token: str) -> VerifiedToken:
         """As `verify()`."""

@@ -195,7 +195,6 @@ impl Call {
     }
 
     /// Has `wake` called, from any thread, once the call has ended; at once if it has.
-    #[pyo3(signature = (wake: "collections.abc.Callable[[], object]") -> "None")]
     fn notify(&self, py: Python<'_>, wake: Py<PyAny>) {
         if let State::Running { wake: waiting } = &mut *self.shared.state() {
             waiting.push(wake);

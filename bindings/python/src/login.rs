@@ -16,12 +16,19 @@ use crate::convert::time;
 use crate::error::raise;
 use crate::options;
 
-pub(crate) fn terminal(flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<person::Login> {
-    Ok(person::Login { flow: options::flow(flow)?, no_browser, timeout: options::seconds("timeout", timeout)? })
+/// How a login is to go: `flow`, `no_browser`, `timeout`.
+pub(crate) type Ways<'a, 'py> = [&'a Bound<'py, PyAny>; 3];
+
+pub(crate) fn terminal([flow, no_browser, timeout]: Ways<'_, '_>) -> PyResult<person::Login> {
+    Ok(person::Login {
+        flow: options::flow(flow)?,
+        no_browser: options::flag("no_browser", no_browser)?,
+        timeout: options::seconds("timeout", timeout)?,
+    })
 }
 
-pub(crate) fn options(flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<core::LoginOptions> {
-    let person::Login { flow, no_browser, timeout } = terminal(flow, no_browser, timeout)?;
+pub(crate) fn options(ways: Ways<'_, '_>) -> PyResult<core::LoginOptions> {
+    let person::Login { flow, no_browser, timeout } = terminal(ways)?;
     let surroundings = person::surroundings();
     Ok(core::LoginOptions { flow, no_browser, timeout, surroundings, ..core::LoginOptions::default() })
 }
@@ -141,7 +148,12 @@ impl PendingLogin {
 
     /// `finish()` as a call; the same one for everybody who waits.
     #[pyo3(name = "_start_finish")]
-    fn start_finish(&self, redirect_url: Option<String>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Call> {
+    fn start_finish(
+        &self,
+        redirect_url: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Call> {
+        let redirect_url = options::text_or_none("redirect_url", redirect_url)?;
         let timeout = timeout.map(|timeout| options::seconds("timeout", timeout)).transpose()?;
         let mut phase = self.phase();
         if let Phase::Finishing { call, lines } = &*phase {

@@ -1,6 +1,5 @@
 //! Keyword arguments: what they are is checked here, what they mean in the core.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use flyte_auth::interaction::Flow;
 use flyte_auth::protocol::secret::ClientSecret;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyMapping, PyString};
 
 use crate::error::raise;
 
@@ -19,38 +18,50 @@ fn wrong(name: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("{name} must be {wanted}, not {found}"))
 }
 
-/// A `str`, and nothing that merely can be one.
+/// A `str`, and nothing that merely can be one. Python's own error for one that UTF-8 cannot carry would hold all of it.
 pub(crate) fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
-    value.cast::<PyString>().map_err(|_| wrong(name, "str", value))?.extract()
+    let text = value.cast::<PyString>().map_err(|_| wrong(name, "str", value))?;
+    text.extract().map_err(|_| PyTypeError::new_err(format!("{name} must be a str that UTF-8 can carry")))
+}
+
+/// As [`text`]; `None` is not given.
+pub(crate) fn text_or_none(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+    value.map(|value| text(name, value)).transpose()
 }
 
 fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
     value.extract().map_err(|_| wrong(name, "str or os.PathLike", value))
 }
 
-fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn flag(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     value.cast::<PyBool>().map(|value| value.is_true()).map_err(|_| wrong(name, "bool", value))
 }
 
 /// A list or tuple of `str`; a single `str` is one of its letters too often.
 pub(crate) fn texts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let unfit = || wrong(name, "a sequence of str", value);
     if value.is_instance_of::<PyString>() {
-        return Err(wrong(name, "a sequence of str", value));
+        return Err(unfit());
     }
-    value.extract().map_err(|_| wrong(name, "a sequence of str", value))
+    let items: Vec<Bound<'_, PyAny>> = value.extract().map_err(|_| unfit())?;
+    items.iter().map(|item| if item.is_instance_of::<PyString>() { text(name, item) } else { Err(unfit()) }).collect()
 }
 
 /// Seconds, positive and finite.
 pub(crate) fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let number = value.extract::<f64>().map_err(|_| wrong(name, "a number of seconds", value))?;
+    let unfit = |_| wrong(name, "a number of seconds", value);
+    if value.is_instance_of::<PyBool>() {
+        return Err(wrong(name, "a number of seconds", value));
+    }
+    let number = value.extract::<f64>().map_err(unfit)?;
     Duration::try_from_secs_f64(number).ok().filter(|duration| !duration.is_zero()).ok_or_else(|| {
-        let what = format!("{name} is {number}");
+        let what = format!("{name} is {number:e}");
         raise(Error::config("duration_invalid", name, what).with_next("Give a number of seconds above 0"))
     })
 }
 
-pub(crate) fn flow(name: &str) -> PyResult<Flow> {
-    match name {
+pub(crate) fn flow(value: &Bound<'_, PyAny>) -> PyResult<Flow> {
+    match text("flow", value)?.as_str() {
         "auto" => Ok(Flow::Auto),
         "pkce" => Ok(Flow::Pkce),
         "device" => Ok(Flow::Device),
@@ -72,7 +83,7 @@ pub(crate) fn overrides(options: &Bound<'_, PyDict>) -> PyResult<Overrides> {
         }
         let name = name.as_str();
         match name {
-            "config" => overrides.config = Some(path(name, &value)?),
+            "config" | "path" => overrides.config = Some(path(name, &value)?),
             "endpoint" => overrides.endpoint = Some(text(name, &value)?),
             "profile" => overrides.profile = Some(text(name, &value)?),
             "account" => overrides.account = Some(text(name, &value)?),
@@ -91,9 +102,12 @@ pub(crate) fn overrides(options: &Bound<'_, PyDict>) -> PyResult<Overrides> {
             "scopes" => overrides.scopes = Some(texts(name, &value)?),
             "audience" => overrides.audience = Some(text(name, &value)?),
             "extra_params" => {
-                overrides.extra_params = value
-                    .extract::<BTreeMap<String, String>>()
-                    .map_err(|_| wrong(name, "a dict of str to str", &value))?;
+                let pairs = value.cast::<PyMapping>().ok().and_then(|mapping| mapping.items().ok());
+                let pairs = pairs.ok_or_else(|| wrong(name, "a mapping of str to str", &value))?;
+                for pair in pairs.iter() {
+                    let (key, word): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+                    overrides.extra_params.insert(text(name, &key)?, text(name, &word)?);
+                }
             }
             other => {
                 return Err(PyTypeError::new_err(format!("{other:?} is no option of a session")));

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use flyte_auth::config::{ProcessContext, Spelling, load};
 use flyte_auth::{Error, session};
 use flyte_auth_cli::person;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use serde_json::Value;
@@ -192,9 +193,12 @@ impl Session {
 
     /// The server rejected this token (401, gRPC 16): it is not served again, and the next `token()` refreshes. A late
     /// rejection of an older token starts nothing. Without a token the current one is meant. Never waits.
-    #[pyo3(signature = (token=None))]
-    fn invalidate(&self, token: Option<&Bound<'_, Token>>) {
+    #[pyo3(signature = (token: "Token | None" = None) -> "None")]
+    fn invalidate(&self, token: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let unfit = |_| PyTypeError::new_err("token must be a Token or None");
+        let token = token.map(|token| token.cast::<Token>().map_err(unfit)).transpose()?;
         self.inner.invalidate(token.map(|token| &token.get().inner));
+        Ok(())
     }
 
     /// The token in memory, if it needs no refresh: never waits.
@@ -269,8 +273,9 @@ impl Session {
 
     /// `logout()` as a call: `(was_signed_in, revoked, copies_removed, problem)`.
     #[pyo3(name = "_start_logout")]
-    fn start_logout(&self, revoke: bool) -> PyResult<Call> {
+    fn start_logout(&self, revoke: &Bound<'_, PyAny>) -> PyResult<Call> {
         let session = self.open()?;
+        let revoke = options::flag("revoke", revoke)?;
         Call::start(async move { session.logout(revoke).await }, |py, outcome| {
             let revoked = outcome.revocation.as_ref().map(std::result::Result::is_ok);
             let problem =
@@ -281,9 +286,14 @@ impl Session {
 
     /// `begin_login()` as a call.
     #[pyo3(name = "_start_begin_login")]
-    fn start_begin_login(&self, flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<Call> {
+    fn start_begin_login(
+        &self,
+        flow: &Bound<'_, PyAny>,
+        no_browser: &Bound<'_, PyAny>,
+        timeout: &Bound<'_, PyAny>,
+    ) -> PyResult<Call> {
         let session = self.open()?;
-        let options = login::options(flow, no_browser, timeout)?;
+        let options = login::options([flow, no_browser, timeout])?;
         Call::start(async move { session.begin_login(&options).await }, |py, pending| {
             Ok(pending.map(PendingLogin::new).into_pyobject(py)?.into_any().unbind())
         })
@@ -291,9 +301,14 @@ impl Session {
 
     /// `login()` with the person at this machine's terminal, as a call.
     #[pyo3(name = "_start_login")]
-    fn start_login(&self, flow: &str, no_browser: bool, timeout: &Bound<'_, PyAny>) -> PyResult<Call> {
+    fn start_login(
+        &self,
+        flow: &Bound<'_, PyAny>,
+        no_browser: &Bound<'_, PyAny>,
+        timeout: &Bound<'_, PyAny>,
+    ) -> PyResult<Call> {
         let session = self.open()?;
-        let login = login::terminal(flow, no_browser, timeout)?;
+        let login = login::terminal([flow, no_browser, timeout])?;
         Call::start(async move { person::sign_in(&session, login).await }, login::outcome)
     }
 
@@ -301,14 +316,14 @@ impl Session {
     #[pyo3(name = "_run_login")]
     fn run_login(
         &self,
-        flow: &str,
-        no_browser: bool,
+        flow: &Bound<'_, PyAny>,
+        no_browser: &Bound<'_, PyAny>,
         timeout: &Bound<'_, PyAny>,
         opens_browser: bool,
         pastes: bool,
     ) -> PyResult<LoginRun> {
         let session = self.open()?;
-        let options = login::options(flow, no_browser, timeout)?;
+        let options = login::options([flow, no_browser, timeout])?;
         let (person, asks) = person_of(opens_browser, pastes);
         let call = Call::start(async move { session.login(&options, &person).await }, login::outcome)?;
         Ok(LoginRun::new(call, asks))

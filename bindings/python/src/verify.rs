@@ -8,12 +8,12 @@ use flyte_auth::verify::{self, Algorithm, Introspection, KeySet, LogoutClaims, P
 use flyte_auth::{Error, Timestamp};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::call::Call;
 use crate::convert::{Json, time};
 use crate::error::raise;
-use crate::options::{seconds, text, texts};
+use crate::options::{flag, seconds, text, text_or_none, texts};
 
 /// An access token that was verified: by its signature, or by the authorization server's word (RFC 7662).
 #[pyclass(frozen, module = "flyte_auth", weakref)]
@@ -122,9 +122,7 @@ pub(crate) struct Verifier {
 }
 
 fn token(value: &Bound<'_, PyAny>) -> PyResult<AccessToken> {
-    // Never shown in the error: it may be a secret of another kind.
-    let text = value.cast::<PyString>().map_err(|_| PyTypeError::new_err("token must be str"))?;
-    Ok(AccessToken::new(text.extract::<String>()?))
+    Ok(AccessToken::new(text("token", value)?))
 }
 
 fn verified(py: Python<'_>, inner: Arc<verify::VerifiedToken>) -> PyResult<Py<PyAny>> {
@@ -149,7 +147,7 @@ impl Verifier {
     /// Verifies an access token (RFC 9068, and what issuers write who do not follow it): a JWT by its signature and
     /// claims, an opaque one by introspection where that is configured. What was verified is remembered by its hash.
     ///
-    /// Raises `AccessDeniedError` whose `code` is the failed check (`token_expired`, `audience`, …); `NetworkError` or
+    /// Raises `AccessDeniedError` whose `code` is the failed check (`token_expired`, `token_audience`, …); `NetworkError` or
     /// `ServerError` if the issuer's keys cannot be had. The message holds nothing of the token.
     #[pyo3(signature = (token: "str") -> "VerifiedToken")]
     fn verify(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -182,14 +180,14 @@ impl Verifier {
     fn start_verify_id_token(
         &self,
         token: &Bound<'_, PyAny>,
-        client_id: String,
-        nonce: Option<String>,
+        client_id: &Bound<'_, PyAny>,
+        nonce: Option<&Bound<'_, PyAny>>,
         access_token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Call> {
-        let id_token = IdToken::new(
-            token.cast::<PyString>().map_err(|_| PyTypeError::new_err("token must be str"))?.extract::<String>()?,
-        );
-        let access_token = access_token.map(self::token).transpose()?;
+        let id_token = IdToken::new(text("token", token)?);
+        let client_id = text("client_id", client_id)?;
+        let nonce = text_or_none("nonce", nonce)?;
+        let access_token = text_or_none("access_token", access_token)?.map(AccessToken::new);
         let verifier = self.inner.clone();
         let work = async move {
             verifier.verify_id_token(&id_token, &client_id, nonce.as_deref(), access_token.as_ref()).await
@@ -202,8 +200,9 @@ impl Verifier {
 
     /// `verify_logout_token()` as a call.
     #[pyo3(name = "_start_verify_logout_token")]
-    fn start_verify_logout_token(&self, token: &Bound<'_, PyAny>, client_id: String) -> PyResult<Call> {
+    fn start_verify_logout_token(&self, token: &Bound<'_, PyAny>, client_id: &Bound<'_, PyAny>) -> PyResult<Call> {
         let token = text("token", token)?;
+        let client_id = text("client_id", client_id)?;
         let verifier = self.inner.clone();
         Call::start(async move { verifier.verify_logout_token(&token, &client_id).await }, |py, inner| {
             Ok(Py::new(py, LogoutTokenClaims { inner })?.into_any())
@@ -236,16 +235,20 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
             builder = builder.audience(audience);
         }
     }
-    if given("any_audience")?.is_some_and(|value| value.is_truthy().unwrap_or(false)) {
+    if given("any_audience")?.map(|value| flag("any_audience", &value)).transpose()? == Some(true) {
         builder = builder.any_audience();
     }
     if let Some(value) = given("jwks")? {
-        let bytes: Vec<u8> = match value.cast::<PyString>() {
-            Ok(text) => text.extract::<String>()?.into_bytes(),
-            Err(_) if value.is_instance_of::<PyDict>() => {
-                value.py().import("json")?.call_method1("dumps", (&value,))?.extract::<String>()?.into_bytes()
-            }
-            Err(_) => value.extract().map_err(|_| PyTypeError::new_err("jwks must be dict, str or bytes"))?,
+        let unfit = |_| PyTypeError::new_err("jwks must be a mapping of JSON values, str or bytes");
+        let bytes: Vec<u8> = if value.is_instance_of::<PyString>() {
+            text("jwks", &value)?.into_bytes()
+        } else if let Ok(mapping) = value.cast::<PyMapping>() {
+            let members = mapping.items().and_then(|items| items.get_type().call1((items,)));
+            let members = members.and_then(|items| value.py().get_type::<PyDict>().call1((items,)));
+            let json = members.and_then(|members| value.py().import("json")?.call_method1("dumps", (members,)));
+            json.and_then(|json| json.extract::<String>()).map_err(unfit)?.into_bytes()
+        } else {
+            value.extract().map_err(unfit)?
         };
         let keys = KeySet::parse(&bytes).map_err(|refusal| {
             raise(
@@ -287,6 +290,11 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
             builder = builder.required_scope(scope);
         }
     }
+    for half in ["introspection_client_secret", "introspection_endpoint"] {
+        if given(half)?.is_some() && given("introspection_client_id")?.is_none() {
+            return Err(PyTypeError::new_err(format!("{half} needs introspection_client_id")));
+        }
+    }
     if let Some(value) = given("introspection_client_id")? {
         let client_id = text("introspection_client_id", &value)?;
         let secret = given("introspection_client_secret")?
@@ -303,7 +311,7 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
         builder = builder
             .remember(value.extract().map_err(|_| PyTypeError::new_err("remember must be an int of 0 or more"))?);
     }
-    if given("plaintext")?.is_some_and(|value| value.is_truthy().unwrap_or(false)) {
+    if given("plaintext")?.map(|value| flag("plaintext", &value)).transpose()? == Some(true) {
         builder = builder.plaintext(true);
     }
     let inner = builder.build().map_err(raise)?;

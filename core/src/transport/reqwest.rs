@@ -343,7 +343,15 @@ fn read_roots(setting: &Setting<std::path::PathBuf>) -> Result<Vec<Certificate>>
 }
 
 fn read_identity(network: &NetworkConfig) -> Result<Option<Identity>> {
-    let (Some(cert), key) = (&network.client_cert, &network.client_key) else { return Ok(None) };
+    let (cert, key) = match (&network.client_cert, &network.client_key) {
+        (Some(cert), key) => (cert, key),
+        (None, None) => return Ok(None),
+        (None, Some(key)) => {
+            let what = "a client's key is configured and no certificate for it";
+            return Err(Error::config("client_certificate_missing", key.origin.to_string(), what)
+                .with_next("Set the client certificate too (admin.clientCertFilePath), or remove the key"));
+        }
+    };
     let mut pem = read_file(cert, &cert.value, "client certificate")?;
     if let Some(key) = key {
         pem.push(b'\n');

@@ -11,6 +11,8 @@ use crate::protocol::json::{self, Member};
 
 /// How wrong the two clocks may be, unless said otherwise.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// How far the coarse clock may be behind: a token of this very second must not come from the future.
+const COARSE: Duration = Duration::from_millis(20);
 
 macro_rules! names {
     ($($name:ident $text:literal),* $(,)?) => {
@@ -207,7 +209,7 @@ impl Times {
         if now >= self.expires_at.plus(skew) {
             return Err(Refusal::new(RefusalKind::Expired, "it has expired (exp); check this machine's clock"));
         }
-        let latest = now.plus(skew);
+        let latest = now.plus(skew).plus(COARSE);
         if self.issued_at.is_some_and(|at| at > latest) {
             let why = "it was issued in the future (iat); check this machine's clock";
             return Err(Refusal::new(RefusalKind::IssuedInFuture, why));

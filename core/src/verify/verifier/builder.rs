@@ -155,7 +155,7 @@ impl VerifierBuilder {
             ("issuer", "issuer_invalid", Some(self.issuer.as_str())),
             ("jwks_uri", "jwks_uri_invalid", self.jwks_uri.as_deref()),
             (
-                "introspection endpoint",
+                "introspection_endpoint",
                 "introspection_endpoint_invalid",
                 self.introspection.as_ref().and_then(Introspection::fixed_endpoint),
             ),
@@ -166,7 +166,15 @@ impl VerifierBuilder {
                     .with_next("Give an https:// address, or allow plaintext by name where it must be"));
             }
         }
-        if self.audience.is_empty() != self.any_audience || self.audience.iter().any(String::is_empty) {
+        if !self.audience.is_empty() && self.any_audience {
+            return Err(Error::config(
+                "audience_ambiguous",
+                "any_audience",
+                "an audience is given, and any is accepted",
+            )
+            .with_next("Give one of the two"));
+        }
+        if (self.audience.is_empty() && !self.any_audience) || self.audience.iter().any(String::is_empty) {
             return Err(Error::config("audience_missing", "audience", "a verifier needs an audience")
                 .with_next("Give the `aud` that the issuer writes for this service, or accept any by name"));
         }

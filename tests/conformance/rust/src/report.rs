@@ -72,9 +72,9 @@ pub async fn run(cases: Vec<Case>, languages: &[Language], jobs: usize) -> Verdi
         tallies.push(tally);
     }
     line("")?;
-    line(&format!("{:<12}{:>8}{:>8}", "language", "passed", "failed"))?;
+    line(&format!("{:<16}{:>8}{:>8}", "language", "passed", "failed"))?;
     for Tally { language, passed, failed } in &tallies {
-        line(&format!("{language:<12}{passed:>8}{failed:>8}"))?;
+        line(&format!("{language:<16}{passed:>8}{failed:>8}"))?;
     }
     Ok(tallies.iter().all(|tally| tally.failed == 0 && tally.passed > 0))
 }

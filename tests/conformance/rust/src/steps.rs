@@ -42,6 +42,14 @@ pub async fn perform(step: &Step, stage: &mut Stage) -> Verdict {
             if let Some(keep) = keep {
                 command["keep"] = keep.as_str().into();
             }
+            if let Some(count) = count {
+                let answer = exchange(stage, &command).await?;
+                let several = answer.get("ok").and_then(Value::as_array).map(Vec::len);
+                if answer.get("ok").is_some() && several != usize::try_from(*count).ok() {
+                    return Err(format!("{count} calls gave {several:?} answers"));
+                }
+                return judge(stage, &answer, expect.as_ref());
+            }
             if *eventually {
                 return eventually_token(stage, command, expect.as_ref()).await;
             }
