@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._native import Ask, LoginEvent, LoginOutcome, LoginRun
+    from ._notebook import Panel
 
 
 class Callbacks:
@@ -23,13 +24,20 @@ class Callbacks:
         on_event: Callable[[LoginEvent], Any] | None,
         open_browser: Callable[[str], Any] | None,
         paste: Callable[[], Any] | None,
+        panel: Panel | None = None,
     ) -> None:
+        self.panel = panel
         for name, callback in (("on_event", on_event), ("open_browser", open_browser), ("paste", paste)):
             if callback is not None and not callable(callback):
                 raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
         self.on_event = on_event
         self.open_browser = open_browser
         self.paste = paste
+
+    def ended(self, how: LoginOutcome | BaseException) -> None:
+        """Tells a notebook's panel how the login ended."""
+        if self.panel is not None:
+            self.panel.ended(how)
 
     @property
     def wanted(self) -> tuple[bool, bool]:
@@ -56,7 +64,8 @@ def callbacks(
     if on_event is None and open_browser is None and paste is None:
         if not _notebook.is_here():
             return None
-        on_event = _notebook.Panel(endpoint).show
+        panel = _notebook.Panel(endpoint)
+        return Callbacks(panel.show, None, None, panel)
     return Callbacks(on_event, open_browser, paste)
 
 
@@ -100,10 +109,12 @@ def drive(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
         if failed:
             raise failed[0]
         found: LoginOutcome = run.outcome.wait()
-        return found
-    except BaseException:
+    except BaseException as error:
         run.cancel()
+        callbacks.ended(error)
         raise
+    callbacks.ended(found)
+    return found
 
 
 async def drive_async(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
@@ -140,10 +151,12 @@ async def drive_async(run: LoginRun, callbacks: Callbacks) -> LoginOutcome:
             if task.done():
                 task.result()
         found: LoginOutcome = await awaited(run.outcome)
-        return found
-    except BaseException:
+    except BaseException as error:
         run.cancel()
+        callbacks.ended(error)
         raise
     finally:
         for task in tasks:
             task.cancel()
+    callbacks.ended(found)
+    return found

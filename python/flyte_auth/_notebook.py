@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._native import LoginEvent
+    from ._native import LoginEvent, LoginOutcome
     from .session import PendingLogin
 
 
@@ -43,10 +43,15 @@ class Panel:
             self.state = event.message
         self.update()
 
-    def ended(self, state: str) -> None:
+    def ended(self, how: LoginOutcome | BaseException) -> None:
         """The login is over: nothing is left to click."""
         self.link = self.code = None
-        self.state = state
+        if isinstance(how, BaseException):
+            # An interrupt has no words.
+            self.state = str(how) or f"The login ended: {type(how).__name__}"
+        else:
+            who = how.email or how.subject
+            self.state = f"Signed in as {who}" if who else "Signed in"
         self.update()
 
     def html(self) -> str:
@@ -87,11 +92,8 @@ def follow(pending: PendingLogin) -> None:
 
     def wait() -> None:
         try:
-            outcome = pending.finish()
+            panel.ended(pending.finish())
         except FlyteAuthError as error:
-            panel.ended(str(error))
-        else:
-            who = outcome.email or outcome.subject
-            panel.ended(f"Signed in as {who}" if who else "Signed in")
+            panel.ended(error)
 
     threading.Thread(target=wait, name="flyte-auth-notebook", daemon=True).start()

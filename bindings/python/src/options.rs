@@ -109,6 +109,7 @@ pub(crate) fn overrides(options: &Bound<'_, PyDict>) -> PyResult<Overrides> {
                     overrides.extra_params.insert(text(name, &key)?, text(name, &word)?);
                 }
             }
+            "_from_client" => overrides.from_client = flag(name, &value)?,
             other => {
                 return Err(PyTypeError::new_err(format!("{other:?} is no option of a session")));
             }

@@ -96,6 +96,9 @@ pub struct Overrides {
     pub audience: Option<String>,
     /// Further parameters for authorization and token requests.
     pub extra_params: BTreeMap<String, String>,
+    /// A Flyte client read these from files and environment itself, and does not say where each is from. What an
+    /// untrusted file has too counts as that file's.
+    pub from_client: bool,
 }
 
 /// What a configuration is made from.

@@ -85,6 +85,22 @@ impl Pool {
         Ok(text.map(|text| Setting::new(path_of(request, Path::new(&text.value)), text.origin)))
     }
 
+    /// Removes what a client handed in where the file has it too: it may be from there ([`Overrides::from_client`]).
+    ///
+    /// [`Overrides::from_client`]: super::Overrides::from_client
+    fn leave_to_file(&mut self) {
+        let in_file: Vec<Entry> = self.entries.iter().filter(|entry| entry.layer.in_file()).cloned().collect();
+        self.entries.retain(|given| {
+            let of_file = |entry: &Entry| match given.key {
+                // Another endpoint than the file's is from somewhere else.
+                Key::Endpoint => entry.key == Key::Endpoint && same_place(entry, given),
+                key if SECRET_KEYS.contains(&key) => SECRET_KEYS.contains(&entry.key),
+                key => entry.key == key,
+            };
+            given.layer != Layer::Flag || !in_file.iter().any(of_file)
+        });
+    }
+
     /// Removes entries for which `gone` holds; they are recorded as withheld.
     fn withhold(&mut self, secret: bool, gone: impl Fn(&Entry) -> bool) {
         let withheld = &mut self.withheld;
@@ -111,6 +127,9 @@ pub(super) fn resolve(gathered: Gathered, request: &LoadRequest<'_>) -> Result<C
     let file_variable = file.as_ref().is_some_and(|file| file.origin == Origin::Env("FLYTE_AUTH_CONFIG".to_owned()));
     let mut pool = Pool { entries, warnings, withheld: Vec::new(), file_named, file_variable };
 
+    if request.overrides.from_client && file.as_ref().is_some_and(|file| !file.trusted) {
+        pool.leave_to_file();
+    }
     let chosen = pool.pick_for_endpoint(Key::Endpoint).cloned();
     let endpoint_pinned = match &chosen {
         None => false,

@@ -39,7 +39,7 @@ impl fmt::Debug for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         shown!(self, f, Overrides {
             config, endpoint, profile, account, store, interactive, insecure, insecure_skip_verify, ca_cert, client_cert,
-            client_key, http_proxy_url, auth_type, client_id, client_secret, issuer, scopes, audience,
+            client_key, http_proxy_url, auth_type, client_id, client_secret, issuer, scopes, audience, from_client,
         } masked {
             extra_params: extra_params.keys(),
         })

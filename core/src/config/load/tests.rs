@@ -179,6 +179,7 @@ fn flags_reach_their_settings() {
             scopes: Some(Vec::new()),
             audience: Some("aud".to_owned()),
             extra_params: [("prompt".to_owned(), "login".to_owned())].into(),
+            from_client: false,
             config: None,
             profile: None,
         };

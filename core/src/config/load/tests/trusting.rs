@@ -229,3 +229,40 @@ fn ways_to_trust() {
     .unwrap();
     assert!(!config.file.unwrap().trusted);
 }
+
+/// flytekit reads `./flytekit.config` itself and hands in what it found.
+#[test]
+fn what_a_client_read_from_an_untrusted_file_is_that_files() {
+    let evil = Place::new().cwd(EVIL).env("FLYTE_TOKEN", "canary").flags(|o| {
+        o.endpoint = Some("dns:///evil".to_owned());
+        o.insecure = Some(false);
+        o.from_client = true;
+    });
+    untrusted(&evil);
+    // A secret that the client brought may be from anywhere.
+    let secret = Place::new().cwd(EVIL).flags(|o| {
+        o.endpoint = Some("evil".to_owned());
+        o.client_secret = Some(ClientSecret::new("canary"));
+        o.from_client = true;
+    });
+    untrusted(&secret);
+    // A known endpoint with a strange proxy would get the stored session's refresh token.
+    let proxied = "admin:\n  endpoint: good\n  httpProxyURL: http://evil:1\n  caCertFilePath: evil.pem\n";
+    let handed_in = |o: &mut Overrides| {
+        o.endpoint = Some("good".to_owned());
+        o.http_proxy_url = Some(crate::config::ProxyUrl::new("http://evil:1"));
+        o.ca_cert = Some("evil.pem".into());
+        o.from_client = true;
+    };
+    let config = Place::new().cwd(proxied).flags(handed_in).ok();
+    assert_eq!((config.network.http_proxy_url, config.network.ca_cert), (None, None));
+    // Nothing of it in a file that somebody trusts, and an endpoint that the file does not name.
+    let own = Place::new().home(proxied).flags(handed_in).ok();
+    assert!(own.network.http_proxy_url.is_some() && own.network.ca_cert.is_some());
+    let elsewhere = Place::new().cwd(EVIL).env("FLYTE_TOKEN", "canary").flags(|o| {
+        o.endpoint = Some("good".to_owned());
+        o.from_client = true;
+    });
+    assert!(elsewhere.ok().static_token.is_some());
+    elsewhere.ok().ensure_trusted().unwrap();
+}
