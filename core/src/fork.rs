@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,7 +27,6 @@ pub fn count() -> u64 {
 
 #[cfg(unix)]
 mod unix {
-    use std::mem::ManuallyDrop;
     use std::os::fd::{AsRawFd as _, RawFd};
     use std::sync::Once;
     use std::sync::atomic::{AtomicBool, AtomicI32};
@@ -207,6 +207,42 @@ impl<T> PerProcess<T> {
     pub fn get<R>(&self, with: impl FnOnce(&T) -> R) -> Option<R> {
         let forks = count();
         self.0.load().as_ref().filter(|born| born.forks == forks).map(|born| with(&born.it))
+    }
+}
+
+/// What a forked child must not end: sockets of a runtime, whose descriptors and event queue it shares with its parent.
+#[derive(Debug)]
+pub struct OfOneProcess<T> {
+    it: ManuallyDrop<T>,
+    forks: u64,
+}
+
+impl<T> OfOneProcess<T> {
+    /// Of this process.
+    pub fn new(it: T) -> Self {
+        watch();
+        Self { it: ManuallyDrop::new(it), forks: count() }
+    }
+
+    /// Whether it is this process's.
+    pub fn is_ours(&self) -> bool {
+        self.forks == count()
+    }
+}
+
+impl<T> std::ops::Deref for OfOneProcess<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.it
+    }
+}
+
+impl<T> Drop for OfOneProcess<T> {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.it) };
+        }
     }
 }
 

@@ -2,13 +2,11 @@
 The native half of `flyte_auth`; use that.
 """
 
-from _typeshed import SupportsGetItem
+from _typeshed import Incomplete, SupportsGetItem
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, final
 from typing_extensions import disjoint_base
-
-__all__ = ["__version__", "Ask", "Call", "IdTokenClaims", "LoginEvent", "LoginOutcome", "LoginRun", "LogoutTokenClaims", "PendingLogin", "Session", "Token", "VerifiedToken", "Verifier", "at_exit", "run_cli"]
 
 __version__: Final[str]
 """
@@ -323,10 +321,9 @@ class Session:
         `whoami()` as a call.
         """
     @property
-    def _target(self, /) -> tuple[str, int, bool, Path | None, bool] | None:
+    def _target(self, /) -> Target | None:
         """
-        What a channel to the endpoint needs: host, port, whether TLS is spoken, its own roots (a PEM file or a folder),
-        whether certificates are not looked at.
+        What a channel to the endpoint needs; `None` for a session with an issuer alone.
         """
     def close(self, /) -> None:
         """
@@ -365,6 +362,31 @@ class Session:
         """
         What is unwise in the configuration: unknown keys, ignored values; one line each.
         """
+
+@final
+class Target:
+    """
+    Where a session's endpoint is, and how it is spoken to. `http_proxy_url` may hold a password.
+    """
+    @property
+    def ca_cert(self, /) -> Path | None:
+        """
+        Roots that are trusted besides the platform's: a PEM file, or a folder of them.
+        """
+    @property
+    def client_cert(self, /) -> Path | None: ...
+    @property
+    def client_key(self, /) -> Path | None: ...
+    @property
+    def host(self, /) -> str: ...
+    @property
+    def http_proxy_url(self, /) -> str | None: ...
+    @property
+    def insecure_skip_verify(self, /) -> bool: ...
+    @property
+    def port(self, /) -> int: ...
+    @property
+    def tls(self, /) -> bool: ...
 
 @final
 class Token:
@@ -497,3 +519,5 @@ def run_cli(program: SupportsGetItem[int, str], arguments: SupportsGetItem[int, 
     """
     Runs `flyte-auth` with `arguments` to its end; `program` starts it again. Gives the exit code.
     """
+
+def __getattr__(name: str) -> Incomplete: ...

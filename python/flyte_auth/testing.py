@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import IO, Any, Literal
 
+    from ._native import LoginOutcome
+
 __all__ = ["Client", "Sandbox", "sandbox"]
 
 # Seconds that each step of the end may take, and each call of the admin interface.
@@ -74,7 +76,7 @@ def sandbox(
     Args:
         tls: TLS with a CA of its own (`Sandbox.ca_cert`).
         generation: which Flyte API answers.
-        auto_approve: this user is signed in without being asked: one of `Sandbox.users` or any other address.
+        auto_approve: this user is signed in without being asked (`Sandbox.sign_in`): one of `Sandbox.users`.
         access_token_lifetime: seconds; 1800 unless said.
         refresh_token_lifetime: seconds; 86400 unless said.
         rotate_refresh_tokens: a refresh token works once; using an old one ends the session.
@@ -157,7 +159,7 @@ class Sandbox:
 
         Args:
             options: as in `Session.for_endpoint`, in the place of these. With `auth_type` or `client_id` it is not that
-                client's: `session(auth_type="Pkce").login(open_browser=server.browser)` is a person's.
+                client's: `session(auth_type="Pkce")` is a person's, for `sign_in`.
         """
         given: dict[str, Any] = {"endpoint": self.endpoint, "store": "memory", "ca_cert": self.ca_cert}
         if not options.keys() & {"auth_type", "client_id"}:
@@ -165,12 +167,34 @@ class Sandbox:
             given |= {"auth_type": "ClientSecret", "client_id": robot.id, "client_secret": robot.secret}
         return Session.for_endpoint(**{**given, **options})
 
-    def browser(self, url: str) -> bool:
-        """A browser for `login(open_browser=…)`: opens the address and follows its redirects. With `auto_approve` that
-        is a whole sign-in.
+    def sign_in(self, session: Session, flow: Literal["pkce", "device"] = "pkce") -> LoginOutcome:
+        """Signs the user of `auto_approve` in, in the place of a person with a browser.
+
+        Args:
+            session: a person's: `session(auth_type="Pkce")`.
+            flow: `pkce` listens on the port that Flyte registers (53593), so that one can run at a time; `device` needs
+                no port, and five seconds.
+
+        Raises:
+            TypeError: an argument of the wrong type.
+            FlyteAuthError: as `Session.login`; `LoginCancelledError` without `auto_approve`.
         """
-        with self._opener().open(url, timeout=_PATIENCE) as reply:
-            return bool(reply.status == 200)
+        if not isinstance(session, Session):
+            raise TypeError(f"session must be flyte_auth.Session, not {type(session).__name__}")
+        pending = session.begin_login(flow=flow, no_browser=True, timeout=4 * _PATIENCE)
+        assert pending is not None
+        # Where its redirects end is answered while `finish` waits.
+        browser = threading.Thread(target=self._visit, args=(pending.url,), daemon=True)
+        with pending:
+            browser.start()
+            outcome = pending.finish()
+        browser.join(_PATIENCE)
+        return outcome
+
+    def _visit(self, url: str) -> None:
+        # What goes wrong here leaves the login unfinished: its own error tells.
+        with suppress(OSError):
+            self._opener().open(url, timeout=_PATIENCE).close()
 
     def fault(self, kind: str, count: int = 1, path: str | None = None) -> None:
         """The next `count` requests go wrong, of those whose path begins with `path`.

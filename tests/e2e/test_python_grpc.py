@@ -730,13 +730,15 @@ def test_requests_of_aio_that_were_pulled_are_not_sent_again(session, echo, admi
                 return [await call] if kind == "collect" else [message async for message in call]
 
             method = getattr(methods, kind)
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await answer(method(_requests(), timeout=LONG))
-            # Where a request could not be written any more, gRPC says so before it knows the status.
-            assert raised.value.code() in (UNAUTHENTICATED, grpc.StatusCode.INTERNAL)
-            assert admission.tokens == [[digest(old.value)]]
-            while session._fresh() is not None:
-                await asyncio.sleep(0.01)
+            for attempt in range(1, 30):
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await answer(method(_requests(), timeout=LONG))
+                assert admission.tokens == [[digest(old.value)]] * attempt
+                if raised.value.code() is UNAUTHENTICATED:
+                    break
+                # In a third of such streams grpc.aio (1.85) says INTERNAL, for good, where a request could not be
+                # written any more: nobody learns of the rejection.
+                assert (kind, raised.value.code()) == ("chat", grpc.StatusCode.INTERNAL)
             # The token is gone all the same.
             answers = [b"bc"] if kind == "collect" else [b"b", b"c"]
             assert await answer(method(_requests(), timeout=LONG)) == answers
@@ -746,12 +748,18 @@ def test_requests_of_aio_that_were_pulled_are_not_sent_again(session, echo, admi
     assert granted(admission, issuer) == 1
 
 
-@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("waits", [False, True, None])
 def test_a_stream_of_aio_that_was_delivered_is_not_begun_again(session, echo, admission, waits):
+    """Message and rejection come together, or one after the other."""
+
     async def main():
         async with aio_methods(session, echo) as methods:
             before = session.token()
             call = methods.many(b"then-reject", timeout=LONG)
+            if waits is None:
+                # What was sent meanwhile is there all at once when the loop goes on.
+                await call.wait_for_connection()
+                time.sleep(0.1)
             if waits:
                 assert dict(await call.initial_metadata()) == {"served": "many"}
                 await asyncio.sleep(0.1)
@@ -761,9 +769,37 @@ def test_a_stream_of_aio_that_was_delivered_is_not_begun_again(session, echo, ad
                     messages.append(message)
             assert messages == [b"first"]
             assert raised.value.code() is UNAUTHENTICATED
+            await asyncio.sleep(0.3)
             assert len(admission.arrived) == 1
-            await asyncio.sleep(0.05)
             assert session.token() != before
+
+    run(main())
+
+
+def test_messages_that_an_interceptor_holds_back_are_waited_for(session, echo, admission):
+    """The call has ended before its first message is out."""
+
+    class HoldsBack(grpc.aio.UnaryStreamClientInterceptor):
+        async def intercept_unary_stream(self, continuation, client_call_details, request):
+            call = await continuation(client_call_details, request)
+
+            async def messages():
+                async for message in call:
+                    await asyncio.sleep(0.2)
+                    yield message
+
+            return messages()
+
+    async def main():
+        interceptors = [*flyte_auth.grpc.aio_interceptors(session), HoldsBack()]
+        async with grpc.aio.insecure_channel(echo.target, interceptors=interceptors) as channel:
+            call = Methods(channel).many(b"then-reject", timeout=LONG)
+            assert await call.read() == b"first"
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call.read()
+            assert raised.value.code() is UNAUTHENTICATED
+            await asyncio.sleep(0.3)
+            assert len(admission.arrived) == 1
 
     run(main())
 

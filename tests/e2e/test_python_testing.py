@@ -96,19 +96,26 @@ def test_tokens_live_as_long_as_was_said(started):
         assert 80 < left <= 90
 
 
+@pytest.mark.parametrize("flow", ["pkce", "device"])
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_person_signs_in_without_anybody(started, tls):
+def test_a_person_signs_in_without_anybody(started, tls, flow):
     with sandbox(auto_approve=ALICE, tls=tls) as server:
-        session = server.session(auth_type="DeviceFlow")
-        session.login(flow="device", open_browser=server.browser, timeout=20)
+        session = server.session(auth_type="Pkce")
+        server.sign_in(session, flow)
         assert session.whoami()["email"] == ALICE
+
+
+def test_nobody_signs_in_who_would_be_asked(started, monkeypatch):
+    monkeypatch.setattr(testing, "_PATIENCE", 0.5)
+    with sandbox() as server, pytest.raises(flyte_auth.LoginCancelledError):
+        server.sign_in(server.session(auth_type="Pkce"))
 
 
 def test_refresh_tokens_end_as_was_said(started):
     with sandbox(auto_approve=ALICE, rotate_refresh_tokens=True, refresh_token_lifetime=60) as server:
         assert "--rotate-refresh-tokens" in started[0].args
-        session = server.session(auth_type="DeviceFlow")
-        session.login(flow="device", open_browser=server.browser, timeout=20)
+        session = server.session(auth_type="Pkce")
+        server.sign_in(session)
         server.clock(3600)
         session.invalidate()
         with pytest.raises(flyte_auth.LoginRequiredError):

@@ -42,11 +42,11 @@ impl Shared {
     }
 
     fn end(&self, answer: Result<Answer>) {
-        let wake = match &mut *self.state() {
-            State::Running { wake } => std::mem::take(wake),
-            State::Ended(_) | State::Taken(_) => return,
-        };
-        *self.state() = State::Ended(answer);
+        let mut state = self.state();
+        let State::Running { wake } = &mut *state else { return };
+        let wake = std::mem::take(wake);
+        *state = State::Ended(answer);
+        drop(state);
         self.ended.notify_all();
         if !wake.is_empty() {
             runtime::with_python(|py| {
@@ -96,6 +96,10 @@ impl Call {
         let end = EndOnDrop(Arc::clone(&shared));
         let task = runtime.spawn(async move {
             let outcome = work.await;
+            if outcome.as_ref().is_err_and(|error| error.code() == "process_ends") {
+                // Only daemon threads are left to hear it, and nobody to whom their traceback would mean anything.
+                std::future::pending::<()>().await;
+            }
             end.0.end(outcome.map(|found| Box::new(move |py: Python<'_>| answer(py, found)) as Answer));
         });
         Ok(Self { shared, task: task.abort_handle() })
@@ -143,10 +147,7 @@ impl Call {
                 return Err(interrupt);
             }
             if self.shared.forks != fork::count() {
-                let what = "this call was started before a fork: its thread is in the parent process";
-                return Err(raise(
-                    Error::new(ErrorKind::Internal, "forked", what).with_next("Call again in this process"),
-                ));
+                return Err(forked());
             }
         }
     }
@@ -174,6 +175,12 @@ impl Call {
             State::Running { .. } | State::Ended(_) => Err(running()),
         }
     }
+}
+
+/// What belongs to a parent process was used in its forked child.
+pub(crate) fn forked() -> PyErr {
+    let what = "this was started before a fork: it goes on in the parent process";
+    raise(Error::new(ErrorKind::Internal, "forked", what).with_next("Begin anew in this process"))
 }
 
 /// How a greenlet waits, where gevent has put greenlets in the place of threads: the others go on meanwhile.

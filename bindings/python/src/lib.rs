@@ -1,6 +1,7 @@
 //! The native half of the Python package `flyte_auth`: data types, the error table, the runtime, callbacks. Nothing here
 //! decides anything about auth; `python/flyte_auth` adds types and what only Python can say.
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 mod call;
@@ -13,9 +14,24 @@ mod runtime;
 mod session;
 mod verify;
 
+/// Python before 3.12 does not ask a module whether it bears a second interpreter in its process (mod_wsgi makes them).
+#[expect(unsafe_code, reason = "PyO3 has no safe call for it")]
+fn ensure_main_interpreter() -> PyResult<()> {
+    // SAFETY: the interpreter is held, since it is loading this module; both calls only read.
+    let number = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
+    if number == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "flyte_auth does not run in a subinterpreter; with mod_wsgi set WSGIApplicationGroup %{GLOBAL}",
+    ))
+}
+
 /// The native half of `flyte_auth`; use that.
 #[pymodule(gil_used = false)]
 mod _native {
+    use super::{Bound, PyModule, PyResult};
+
     #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]
@@ -25,9 +41,15 @@ mod _native {
     #[pymodule_export]
     use super::runtime::at_exit;
     #[pymodule_export]
-    use super::session::{Session, Token};
+    use super::session::{Session, Target, Token};
     #[pymodule_export]
     use super::verify::{IdTokenClaims, LogoutTokenClaims, VerifiedToken, Verifier};
+
+    /// Errors and threads are those of the interpreter that loaded the package first.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::ensure_main_interpreter()
+    }
 
     /// The package's version.
     #[pymodule_export]

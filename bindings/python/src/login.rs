@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use flyte_auth::interaction::surroundings::BrowserVariable;
 use flyte_auth::interaction::{self, UserInteraction};
+use flyte_auth::session::Session;
 use flyte_auth::session::login as core;
-use flyte_auth::{Error, ErrorKind, Timestamp};
+use flyte_auth::{Error, ErrorKind, Timestamp, fork};
 use flyte_auth_cli::person;
 use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::call::{Call, LETTING_GO};
+use crate::call::{Call, LETTING_GO, forked};
 use crate::convert::time;
 use crate::error::raise;
 use crate::options;
@@ -27,9 +29,13 @@ pub(crate) fn terminal([flow, no_browser, timeout]: Ways<'_, '_>) -> PyResult<pe
     })
 }
 
-pub(crate) fn options(ways: Ways<'_, '_>) -> PyResult<core::LoginOptions> {
+/// `opens_browser`: the program opens it, which is as good as a `BROWSER` that is set.
+pub(crate) fn options(ways: Ways<'_, '_>, opens_browser: bool) -> PyResult<core::LoginOptions> {
     let person::Login { flow, no_browser, timeout } = terminal(ways)?;
-    let surroundings = person::surroundings();
+    let mut surroundings = person::surroundings();
+    if opens_browser {
+        surroundings.browser = BrowserVariable::Set;
+    }
     Ok(core::LoginOptions { flow, no_browser, timeout, surroundings, ..core::LoginOptions::default() })
 }
 
@@ -84,6 +90,7 @@ pub(crate) struct PendingLogin {
     expires_at: Timestamp,
     place: String,
     phase: Mutex<Phase>,
+    forks: u64,
 }
 
 impl PendingLogin {
@@ -94,6 +101,7 @@ impl PendingLogin {
             expires_at: pending.expires_at(),
             place: pending.place().to_owned(),
             phase: Mutex::new(Phase::Begun(Box::new(pending))),
+            forks: fork::count(),
         }
     }
 
@@ -155,6 +163,9 @@ impl PendingLogin {
     ) -> PyResult<Call> {
         let redirect_url = options::text_or_none("redirect_url", redirect_url)?;
         let timeout = timeout.map(|timeout| options::seconds("timeout", timeout)).transpose()?;
+        if self.forks != fork::count() {
+            return Err(forked());
+        }
         let mut phase = self.phase();
         if let Phase::Finishing { call, lines } = &*phase {
             if let Some(line) = redirect_url {
@@ -181,6 +192,9 @@ impl PendingLogin {
 
     /// Ends the attempt: its lock and its port are free at once.
     fn cancel(&self, py: Python<'_>) {
+        if self.forks != fork::count() {
+            return;
+        }
         let was = std::mem::replace(&mut *self.phase(), Phase::Over);
         if let Phase::Finishing { call, .. } = was {
             call.stop();
@@ -258,7 +272,7 @@ impl LoginEvent {
 /// Something that the login wants of Python.
 pub(crate) enum Wish {
     Show(LoginEvent),
-    Open(String, mpsc::SyncSender<bool>),
+    Open(String),
     Paste(oneshot::Sender<String>),
 }
 
@@ -273,18 +287,34 @@ pub(crate) struct Ask {
     /// What to open a browser with.
     #[pyo3(get)]
     url: Option<String>,
-    browser: Mutex<Option<mpsc::SyncSender<bool>>>,
+    browser: Browser,
     line: Mutex<Option<oneshot::Sender<String>>>,
 }
 
 impl Ask {
-    fn new(py: Python<'_>, wish: Wish) -> PyResult<Self> {
-        let (kind, event, url, browser, line) = match wish {
-            Wish::Show(event) => ("show", Some(Py::new(py, event)?), None, None, None),
-            Wish::Open(url, sender) => ("open", None, Some(url), Some(sender), None),
-            Wish::Paste(sender) => ("paste", None, None, None, Some(sender)),
+    fn new(py: Python<'_>, wish: Wish, browser: Browser) -> PyResult<Self> {
+        let (kind, event, url, line) = match wish {
+            Wish::Show(event) => ("show", Some(Py::new(py, event)?), None, None),
+            Wish::Open(url) => ("open", None, Some(url), None),
+            Wish::Paste(sender) => ("paste", None, None, Some(sender)),
         };
-        Ok(Self { kind, event, url, browser: Mutex::new(browser), line: Mutex::new(line) })
+        Ok(Self { kind, event, url, browser, line: Mutex::new(line) })
+    }
+}
+
+/// Where the answer of a callback that opens a browser is awaited; whoever ends the login takes it away.
+#[derive(Clone, Default)]
+struct Browser(Arc<Mutex<Option<mpsc::SyncSender<bool>>>>);
+
+impl Browser {
+    fn awaited(&self) -> MutexGuard<'_, Option<mpsc::SyncSender<bool>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, opened: bool) {
+        if let Some(sender) = self.awaited().take() {
+            let _ = sender.send(opened);
+        }
     }
 }
 
@@ -292,9 +322,7 @@ impl Ask {
 impl Ask {
     /// Whether a browser was opened.
     fn opened(&self, was: bool) {
-        if let Some(sender) = self.browser.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = sender.send(was);
-        }
+        self.browser.answer(was);
     }
 
     /// The line that the person pasted.
@@ -308,14 +336,17 @@ impl Ask {
 /// The person whom Python shows everything.
 pub(crate) struct Person {
     wishes: UnboundedSender<Wish>,
-    opens_browser: bool,
+    /// Where a callback opens it.
+    browser: Option<Browser>,
     pastes: bool,
 }
 
-/// The person, and what comes of them.
-pub(crate) fn person_of(opens_browser: bool, pastes: bool) -> (Person, UnboundedReceiver<Wish>) {
-    let (wishes, asks) = unbounded_channel();
-    (Person { wishes, opens_browser, pastes }, asks)
+impl Person {
+    /// The person, and what comes of them.
+    pub(crate) fn new(opens_browser: bool, pastes: bool) -> (Self, UnboundedReceiver<Wish>) {
+        let (wishes, asks) = unbounded_channel();
+        (Self { wishes, browser: opens_browser.then(Browser::default), pastes }, asks)
+    }
 }
 
 impl UserInteraction for Person {
@@ -324,12 +355,11 @@ impl UserInteraction for Person {
     }
 
     fn open_browser(&self, url: &str) -> bool {
-        if !self.opens_browser {
-            return person::open_browser(url);
-        }
+        let Some(browser) = &self.browser else { return person::open_browser(url) };
         let (sender, answer) = mpsc::sync_channel(1);
-        let _ = self.wishes.send(Wish::Open(url.to_owned(), sender));
-        // The runtime's other thread goes on; whoever gives up drops the sender.
+        *browser.awaited() = Some(sender);
+        let _ = self.wishes.send(Wish::Open(url.to_owned()));
+        // The runtime's other thread goes on; whoever ends the login drops the sender.
         tokio::task::block_in_place(|| answer.recv()).unwrap_or(false)
     }
 
@@ -353,11 +383,20 @@ impl UserInteraction for Person {
 pub(crate) struct LoginRun {
     call: Call,
     asks: Arc<tokio::sync::Mutex<UnboundedReceiver<Wish>>>,
+    browser: Browser,
 }
 
 impl LoginRun {
-    pub(crate) fn new(call: Call, asks: UnboundedReceiver<Wish>) -> Self {
-        Self { call, asks: Arc::new(tokio::sync::Mutex::new(asks)) }
+    /// Starts the login of `person`.
+    pub(crate) fn start(
+        session: Session,
+        options: core::LoginOptions,
+        person: Person,
+        asks: UnboundedReceiver<Wish>,
+    ) -> PyResult<Self> {
+        let browser = person.browser.clone().unwrap_or_default();
+        let call = Call::start(async move { session.login(&options, &person).await }, outcome)?;
+        Ok(Self { call, asks: Arc::new(tokio::sync::Mutex::new(asks)), browser })
     }
 }
 
@@ -366,8 +405,9 @@ impl LoginRun {
     /// A call that gives the next `Ask`; `None` once the login has ended.
     fn next(&self) -> PyResult<Call> {
         let asks = Arc::clone(&self.asks);
+        let browser = self.browser.clone();
         Call::start(async move { Ok(asks.lock().await.recv().await) }, |py, wish| {
-            let ask = wish.map(|wish| Ask::new(py, wish)).transpose()?;
+            let ask = wish.map(|wish| Ask::new(py, wish, browser)).transpose()?;
             Ok(ask.into_pyobject(py)?.into_any().unbind())
         })
     }
@@ -381,6 +421,7 @@ impl LoginRun {
     /// Ends the login and waits until its lock and its port are free.
     fn cancel(&self, py: Python<'_>) {
         self.call.stop();
+        *self.browser.awaited() = None;
         py.detach(|| self.call.let_go(LETTING_GO));
     }
 }

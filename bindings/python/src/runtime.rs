@@ -4,11 +4,12 @@
 //! threads are not there. At the interpreter's end the threads must not touch Python any more (they would be ended inside
 //! somebody's destructor), and a refresh that is on its way to the store must arrive.
 
-use std::sync::{PoisonError, RwLock};
+use std::convert::Infallible;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use flyte_auth::fork::PerProcess;
-use flyte_auth::session::under_way;
+use flyte_auth::session::{begin_no_more, under_way};
 use flyte_auth::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -22,8 +23,16 @@ pub(crate) const LOOK_UP: Duration = Duration::from_millis(25);
 const LONGEST_END: Duration = Duration::from_secs(20);
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
-/// Whether the interpreter ends. Workers hold it while they touch Python.
-static ENDING: RwLock<bool> = RwLock::new(false);
+/// Whether the interpreter ends. Workers hold it while they touch Python. Of one process: a fork may fall while a worker
+/// holds it.
+static ENDING: PerProcess<Arc<RwLock<bool>>> = PerProcess::new();
+
+fn ending() -> Arc<RwLock<bool>> {
+    match ENDING.with(|| Ok::<_, Infallible>(Arc::default()), Arc::clone) {
+        Ok(ending) => ending,
+        Err(never) => match never {},
+    }
+}
 
 /// Where work is spawned.
 pub(crate) fn handle() -> Result<Handle> {
@@ -43,7 +52,8 @@ pub(crate) fn handle() -> Result<Handle> {
 
 /// Runs `work` with the interpreter, on a thread that is not Python's; not once the interpreter ends.
 pub(crate) fn with_python(work: impl FnOnce(Python<'_>)) {
-    let ending = ENDING.read().unwrap_or_else(PoisonError::into_inner);
+    let ending = ending();
+    let ending = ending.read().unwrap_or_else(PoisonError::into_inner);
     if !*ending {
         Python::try_attach(work);
     }
@@ -58,6 +68,7 @@ fn now() -> Instant {
 /// threads away from an interpreter that ends. A second Ctrl-C ends the wait.
 #[pyfunction]
 pub(crate) fn at_exit(py: Python<'_>) {
+    begin_no_more();
     let until = now() + LONGEST_END;
     while under_way() > 0 && now() < until {
         py.detach(|| pause(Duration::from_millis(5)));
@@ -65,7 +76,8 @@ pub(crate) fn at_exit(py: Python<'_>) {
             break;
         }
     }
-    py.detach(|| *ENDING.write().unwrap_or_else(PoisonError::into_inner) = true);
+    let ending = ending();
+    py.detach(|| *ending.write().unwrap_or_else(PoisonError::into_inner) = true);
 }
 
 #[expect(clippy::disallowed_methods, reason = "there is no runtime to sleep in at the interpreter's end")]

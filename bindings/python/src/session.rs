@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use flyte_auth::config::{ProcessContext, Spelling, load};
+use flyte_auth::config::{ProcessContext, Setting, Spelling, load};
 use flyte_auth::{Error, session};
 use flyte_auth_cli::person;
 use pyo3::exceptions::PyTypeError;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::convert::{json, time};
 use crate::error::raise;
-use crate::login::{self, LoginRun, PendingLogin, person_of};
+use crate::login::{self, LoginRun, PendingLogin, Person};
 use crate::options;
 
 /// An access token, ready for a call. `str` and `repr` show no secret.
@@ -75,6 +75,44 @@ struct Shown {
     pair: Py<PyTuple>,
 }
 
+impl Shown {
+    fn new(py: Python<'_>, of: session::Token) -> PyResult<Self> {
+        let token = Py::new(py, Token { inner: of.clone() })?;
+        let name = PyString::new(py, of.header_name());
+        let value = PyString::new(py, &of.header_value());
+        let pair = (&token, (&name, &value)).into_pyobject(py)?.unbind();
+        Ok(Self { token, name: name.unbind(), value: value.unbind(), pair, of })
+    }
+
+    fn again(&self, py: Python<'_>) -> Self {
+        Self {
+            of: self.of.clone(),
+            token: self.token.clone_ref(py),
+            name: self.name.clone_ref(py),
+            value: self.value.clone_ref(py),
+            pair: self.pair.clone_ref(py),
+        }
+    }
+
+    fn header(&self, py: Python<'_>) -> (Py<PyString>, Py<PyString>) {
+        (self.name.clone_ref(py), self.value.clone_ref(py))
+    }
+}
+
+/// Where a session's endpoint is, and how it is spoken to. `http_proxy_url` may hold a password.
+#[pyclass(frozen, get_all, module = "flyte_auth._native")]
+pub(crate) struct Target {
+    host: String,
+    port: u16,
+    tls: bool,
+    /// Roots that are trusted besides the platform's: a PEM file, or a folder of them.
+    ca_cert: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+    insecure_skip_verify: bool,
+    http_proxy_url: Option<String>,
+}
+
 /// One endpoint, one credential, one store. Use `flyte_auth.Session`.
 #[pyclass(subclass, frozen, module = "flyte_auth._native", weakref, dict)]
 pub(crate) struct Session {
@@ -86,35 +124,28 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Calls `with` with the token in memory as Python has it, if it needs no refresh.
+    /// The token in memory as Python has it, if it needs no refresh; `pick` takes of it what is wanted.
     #[inline]
-    fn with_fresh<R>(&self, py: Python<'_>, with: impl FnOnce(&Shown) -> PyResult<R>) -> PyResult<Option<R>> {
+    fn fresh_shown<R>(&self, py: Python<'_>, pick: impl Fn(&Shown) -> R) -> PyResult<Option<R>> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(closed());
         }
         let Some(fresh) = self.inner.fresh() else { return Ok(None) };
-        self.with_shown(py, fresh, with).map(Some)
+        self.shown(py, fresh, pick).map(Some)
     }
 
-    fn with_shown<R>(
-        &self,
-        py: Python<'_>,
-        token: session::Token,
-        with: impl FnOnce(&Shown) -> PyResult<R>,
-    ) -> PyResult<R> {
-        // Nothing waits while it is held: what is made below runs no Python code of others.
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*shown {
-            Some(shown) if shown.of == token => with(shown),
-            _ => {
-                let shown_token = Py::new(py, Token { inner: token.clone() })?;
-                let name = PyString::new(py, token.header_name());
-                let value = PyString::new(py, &token.header_value());
-                let pair = (&shown_token, (&name, &value)).into_pyobject(py)?.unbind();
-                let made = Shown { token: shown_token, name: name.unbind(), value: value.unbind(), pair, of: token };
-                with(shown.insert(made))
-            }
+    /// `pick` may only count references: whatever allocates may run the garbage collector, and with it anybody's
+    /// destructor, which may call this session and find the lock taken.
+    fn shown<R>(&self, py: Python<'_>, token: session::Token, pick: impl Fn(&Shown) -> R) -> PyResult<R> {
+        let lock = || self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = lock().as_ref().filter(|shown| shown.of == token) {
+            return Ok(pick(shown));
         }
+        let made = Shown::new(py, token)?;
+        let picked = pick(&made);
+        let before = lock().replace(made);
+        drop(before);
+        Ok(picked)
     }
 
     fn open(&self) -> PyResult<session::Session> {
@@ -129,9 +160,11 @@ fn closed() -> PyErr {
     raise(Error::config("session_closed", "session", "this session is closed").with_next("Open another one"))
 }
 
-fn header_of(py: Python<'_>, shown: &Shown) -> PyResult<Py<PyDict>> {
+fn headers_of(py: Python<'_>, header: Option<(Py<PyString>, Py<PyString>)>) -> PyResult<Py<PyDict>> {
     let headers = PyDict::new(py);
-    headers.set_item(&shown.name, &shown.value)?;
+    if let Some((name, value)) = header {
+        headers.set_item(name, value)?;
+    }
     Ok(headers.unbind())
 }
 
@@ -173,7 +206,7 @@ impl Session {
     /// errors of `flyte_auth.errors`.
     fn token(slf: &Bound<'_, Self>) -> PyResult<Option<Py<Token>>> {
         let py = slf.py();
-        match slf.get().with_fresh(py, |shown| Ok(shown.token.clone_ref(py)))? {
+        match slf.get().fresh_shown(py, |shown| shown.token.clone_ref(py))? {
             Some(token) => Ok(Some(token)),
             None => Ok(Self::start_token(slf, false)?.wait_for(py)?.extract(py)?),
         }
@@ -185,8 +218,8 @@ impl Session {
     #[pyo3(signature = () -> "dict[str, str]")]
     fn headers(slf: &Bound<'_, Self>) -> PyResult<Py<PyDict>> {
         let py = slf.py();
-        match slf.get().with_fresh(py, |shown| header_of(py, shown))? {
-            Some(headers) => Ok(headers),
+        match slf.get().fresh_shown(py, |shown| shown.header(py))? {
+            Some(header) => headers_of(py, Some(header)),
             None => Ok(Self::start_headers(slf)?.wait_for(py)?.extract(py)?),
         }
     }
@@ -204,19 +237,20 @@ impl Session {
     /// The token in memory, if it needs no refresh: never waits.
     #[pyo3(name = "_fresh")]
     fn fresh(&self, py: Python<'_>) -> PyResult<Option<Py<Token>>> {
-        self.with_fresh(py, |shown| Ok(shown.token.clone_ref(py)))
+        self.fresh_shown(py, |shown| shown.token.clone_ref(py))
     }
 
     /// The header in memory, if its token needs no refresh: never waits.
     #[pyo3(name = "_fresh_headers", signature = () -> "dict[str, str] | None")]
     fn fresh_headers(&self, py: Python<'_>) -> PyResult<Option<Py<PyDict>>> {
-        self.with_fresh(py, |shown| header_of(py, shown))
+        let header = self.fresh_shown(py, |shown| shown.header(py))?;
+        header.map(|header| headers_of(py, Some(header))).transpose()
     }
 
     /// The token in memory with its header, `(token, (name, value))`, if it needs no refresh: never waits.
     #[pyo3(name = "_fresh_pair", signature = () -> "tuple[Token, tuple[str, str]] | None")]
     fn fresh_pair(&self, py: Python<'_>) -> PyResult<Option<Py<PyTuple>>> {
-        self.with_fresh(py, |shown| Ok(shown.pair.clone_ref(py)))
+        self.fresh_shown(py, |shown| shown.pair.clone_ref(py))
     }
 
     /// Scheme, host and port of the endpoint, for example `https://flyte.example.org`; `None` for a session with an
@@ -228,23 +262,31 @@ impl Session {
         Some(format!("{scheme}://{}", endpoint.authority()))
     }
 
-    /// What a channel to the endpoint needs: host, port, whether TLS is spoken, its own roots (a PEM file or a folder),
-    /// whether certificates are not looked at.
+    /// What a channel to the endpoint needs; `None` for a session with an issuer alone.
     #[getter(_target)]
-    fn target(&self) -> Option<(String, u16, bool, Option<PathBuf>, bool)> {
+    fn target(&self) -> Option<Target> {
         let config = self.inner.config();
         let endpoint = &config.endpoint.as_ref()?.value;
         let network = &config.network;
-        let ca_cert = network.ca_cert.as_ref().map(|path| path.value.clone());
-        let unchecked = network.insecure_skip_verify.as_ref().is_some_and(|set| set.value);
-        Some((endpoint.host().to_owned(), endpoint.port(), endpoint.tls(), ca_cert, unchecked))
+        let path = |setting: &Option<Setting<PathBuf>>| setting.as_ref().map(|path| path.value.clone());
+        Some(Target {
+            host: endpoint.host().to_owned(),
+            port: endpoint.port(),
+            tls: endpoint.tls(),
+            ca_cert: path(&network.ca_cert),
+            client_cert: path(&network.client_cert),
+            client_key: path(&network.client_key),
+            insecure_skip_verify: network.insecure_skip_verify.as_ref().is_some_and(|set| set.value),
+            // EXPOSE: for the channel that goes through it.
+            http_proxy_url: network.http_proxy_url.as_ref().map(|url| url.value.expose().to_owned()),
+        })
     }
 
     /// `token()` as a call. `opted_in`: whoever calls chose that a person may be asked.
     #[pyo3(name = "_start_token", signature = (opted_in=false))]
     fn start_token(slf: &Bound<'_, Self>, opted_in: bool) -> PyResult<Call> {
         Self::start(slf, opted_in, |py, shown| {
-            Ok(shown.map(|shown| shown.token.clone_ref(py)).into_pyobject(py)?.into_any().unbind())
+            Ok(shown.map(|shown| shown.token).into_pyobject(py)?.into_any().unbind())
         })
     }
 
@@ -252,8 +294,7 @@ impl Session {
     #[pyo3(name = "_start_headers")]
     fn start_headers(slf: &Bound<'_, Self>) -> PyResult<Call> {
         Self::start(slf, false, |py, shown| {
-            let headers = shown.map_or_else(|| Ok(PyDict::new(py).unbind()), |shown| header_of(py, shown))?;
-            Ok(headers.into_any())
+            headers_of(py, shown.map(|shown| (shown.name, shown.value))).map(Py::into_any)
         })
     }
 
@@ -293,7 +334,7 @@ impl Session {
         timeout: &Bound<'_, PyAny>,
     ) -> PyResult<Call> {
         let session = self.open()?;
-        let options = login::options([flow, no_browser, timeout])?;
+        let options = login::options([flow, no_browser, timeout], false)?;
         Call::start(async move { session.begin_login(&options).await }, |py, pending| {
             Ok(pending.map(PendingLogin::new).into_pyobject(py)?.into_any().unbind())
         })
@@ -323,17 +364,17 @@ impl Session {
         pastes: bool,
     ) -> PyResult<LoginRun> {
         let session = self.open()?;
-        let options = login::options([flow, no_browser, timeout])?;
-        let (person, asks) = person_of(opens_browser, pastes);
-        let call = Call::start(async move { session.login(&options, &person).await }, login::outcome)?;
-        Ok(LoginRun::new(call, asks))
+        let options = login::options([flow, no_browser, timeout], opens_browser)?;
+        let (person, asks) = Person::new(opens_browser, pastes);
+        LoginRun::start(session, options, person, asks)
     }
 
     /// Ends the use of this session; what is stored stays, and so do refreshes under way. Further calls raise
     /// `ConfigError` (`session_closed`). Never waits.
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let last = self.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(last);
     }
 
     fn __repr__(&self) -> String {
@@ -345,14 +386,17 @@ impl Session {
     fn start(
         slf: &Bound<'_, Self>,
         opted_in: bool,
-        answer: impl FnOnce(Python<'_>, Option<&Shown>) -> PyResult<Py<PyAny>> + Send + 'static,
+        answer: impl FnOnce(Python<'_>, Option<Shown>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Call> {
         let this = slf.get();
         let session = this.open()?;
         let program = this.program.clone();
         let me = slf.clone().unbind();
         Call::start(async move { person::token(&session, &program, opted_in).await }, move |py, token| match token {
-            Some(token) => me.get().with_shown(py, token, |shown| answer(py, Some(shown))),
+            Some(token) => {
+                let shown = me.get().shown(py, token, |shown| shown.again(py))?;
+                answer(py, Some(shown))
+            }
             None => answer(py, None),
         })
     }

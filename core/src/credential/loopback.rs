@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork::OfOneProcess;
 use crate::protocol::callback::{Answer, Expected, Outcome, Refusal};
 
 pub(crate) mod connection;
@@ -85,7 +86,7 @@ impl Redirect {
 /// The bound loopback redirect.
 #[derive(Debug)]
 pub(super) struct Loopback {
-    listeners: Vec<TcpListener>,
+    listeners: OfOneProcess<Vec<TcpListener>>,
     port: u16,
 }
 
@@ -115,7 +116,7 @@ impl Loopback {
         loop {
             tries -= 1;
             match bind_families(&redirect.families, wanted).await {
-                Ok((listeners, port)) => return Ok(Self { listeners, port }),
+                Ok((listeners, port)) => return Ok(Self { listeners: OfOneProcess::new(listeners), port }),
                 Err((_, cause)) if cause.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
                 Err((address, cause)) => return Err(bind_error(address, cause)),
             }

@@ -46,6 +46,7 @@ pub mod suspicion;
 pub mod token;
 pub mod transfer;
 pub(crate) mod trouble;
+mod under_way;
 
 #[cfg(test)]
 mod tests;
@@ -55,8 +56,8 @@ use trouble::Troubles;
 pub(crate) use asking::Asked;
 pub use ending::LogoutOutcome;
 pub use identity::Source;
-pub use refresh::under_way;
 pub use token::Token;
+pub use under_way::{begin_no_more, under_way};
 
 /// What the store had at once.
 #[derive(Debug, Clone, PartialEq, Eq)]

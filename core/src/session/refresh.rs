@@ -4,11 +4,12 @@
 //! A valid token beats a failed refresh. Losers never delete.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
 use super::keeping::{self, Held, load, lock, new_record, save};
+use super::under_way::UnderWay;
 use super::{Inner, Source, Token, adopt, identity, static_token};
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
@@ -29,31 +30,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// After a failed background refresh the old token serves this long before the next try.
 pub(super) const BACKGROUND_PAUSE: Duration = Duration::from_secs(5);
-
-/// Refreshes between "the request may be on its way" and "the answer is saved".
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-
-/// How many refreshes of this process are at a point where its end could lose a session: the server may have replaced
-/// the refresh token already, and the new one is not saved yet. A program that is asked to end waits, for a moment, until
-/// this is zero.
-pub fn under_way() -> usize {
-    UNDER_WAY.load(Ordering::Acquire)
-}
-
-struct UnderWay;
-
-impl UnderWay {
-    fn new() -> Self {
-        UNDER_WAY.fetch_add(1, Ordering::AcqRel);
-        Self
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 pub(super) async fn obtain(inner: &Arc<Inner>, want: Want) -> Result<Option<Token>> {
     stop_point_with("refresh.start", Facts::NewerThan(want.newer_than));
@@ -148,7 +124,7 @@ async fn exchange_and_save(
         }
         tracing::warn!(%error, "the refreshed session cannot be saved; this process keeps it");
     }
-    let _under_way = by_refresh_token.then(UnderWay::new);
+    let _under_way = if by_refresh_token { Some(UnderWay::begin()?) } else { None };
     stop_point("exchange.before");
     let renewed = renew(inner, server, record.as_ref()).await;
     stop_point_with("exchange.after", Facts::Answer(&renewed));

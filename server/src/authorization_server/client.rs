@@ -33,21 +33,26 @@ impl RedirectUri {
         if self.0 == requested {
             return true;
         }
-        let (Ok(registered), Ok(mut url)) = (Url::parse(&self.0), Url::parse(requested)) else { return false };
+        let Ok(registered) = Url::parse(&self.0) else { return false };
         let loopback = match registered.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
             _ => false,
         };
-        // The text must have an authority of its own: `http:127.0.0.1` is repaired by URL parsers but is no URL.
         loopback
             && registered.scheme() == "http"
             && registered.port().is_none()
-            && requested.starts_with("http://")
-            && !requested.contains(['\\', '@', '\t', '\n', '\r'])
-            && url.set_port(None).is_ok()
-            && url == registered
+            && without_port(requested).is_some_and(|requested| requested == self.0)
     }
+}
+
+/// An `http` URL without the port that it names. By text: what URL parsers repair (`http:////host`, `http:host`) is none.
+fn without_port(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("http://")?;
+    let (authority, path) = rest.split_at(rest.find('/')?);
+    let (host, port) = authority.rsplit_once(':')?;
+    let named = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    named.then(|| format!("http://{host}{path}"))
 }
 
 /// A client.
@@ -182,6 +187,10 @@ mod tests {
             (&v4, "http://u:p@127.0.0.1:4711/callback", false),
             (&v4, "http://127.0.0.1:4711\\@evil.example/callback", false),
             (&v4, "http:127.0.0.1:4711/callback", false),
+            (&v4, "http:////127.0.0.1:4711/callback", false),
+            (&v4, "http://127.1:4711/callback", false),
+            (&v4, "http://127.0.0.1:0/callback", false),
+            (&v4, "http://127.0.0.1:+1/callback", false),
             (&v6, "http://[::1]:4711/callback", true),
             (&v6, "http://[::2]:4711/callback", false),
             (&web, "https://app.example/cb?x=1", true),

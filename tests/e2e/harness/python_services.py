@@ -88,8 +88,8 @@ class Admission:
 class Echo:
     """A gRPC service of all four kinds of call, on bytes. What a call asks for is its (first) request:
 
-    `deny`, `unavailable`: that status. `hang`: nothing until it is cancelled. `then-hang`, `then-reject`: a message, then
-    nothing or status 16.
+    `deny`, `unavailable`: that status. `hang`: nothing until it is cancelled. `then-hang`, `then-reject`: a message,
+    then nothing or status 16.
     """
 
     def __init__(self, issuer: Issuer, header="authorization", leaf=None):

@@ -1,4 +1,4 @@
-"""A WSGI application that asks for a header when it is imported (with `--preload` in the master) and at each request."""
+"""A WSGI application that asks for a header at its import (with `--preload` in the master) and at each request."""
 
 import json
 import os
