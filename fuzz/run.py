@@ -1,4 +1,5 @@
-"""Runs the coverage-guided binary on every target, two at a time unless told otherwise, and prints one table; scripts/fuzz.sh calls it."""
+"""Runs the coverage-guided binary on every target, two at a time unless told otherwise, and prints one table;
+scripts/fuzz.sh calls it."""
 
 import argparse
 import os

@@ -2,8 +2,8 @@
 
     warm_headers.py ENDPOINT CLIENT_ID CLIENT_SECRET [--quick]
 
-Prints JSON lines: {"case", "subject", "value", "unit"}. Every subject has its token before it is measured; what each does
-to answer (an expiry check, a copy of a request) is its own affair.
+Prints JSON lines: {"case", "subject", "value", "unit"}. Every subject has its token before it is measured; what each
+does to answer (an expiry check, a copy of a request) is its own affair.
 """
 
 import json
@@ -42,7 +42,7 @@ def google_auth_headers(endpoint, client_id, secret):
 
     from google.oauth2.credentials import Credentials
 
-    expiry = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) + datetime.timedelta(hours=2)
+    expiry = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(hours=2)
     ready = Credentials("x" * 900, expiry=expiry)
 
     def headers():
@@ -133,7 +133,12 @@ def main():
     for _ in range(3 if quick else 7):
         one, many = rate(call, 1, 0.3), rate(call, 32, 0.3)
         shares.append(many / one)
-    row = {"case": "32 threads' rate over one's", "subject": "flyte-auth", "value": statistics.median(shares), "unit": "x"}
+    row = {
+        "case": "32 threads' rate over one's",
+        "subject": "flyte-auth",
+        "value": statistics.median(shares),
+        "unit": "x",
+    }
     print(json.dumps(row))
 
 

@@ -60,8 +60,10 @@ __all__ = [
 
 __version__: str = _native.__version__
 
-# Before the interpreter takes itself apart: a refresh that is on its way to the store arrives, and our threads leave Python
-# alone.
+_native.ensure_main_interpreter()
+
+# Before the interpreter takes itself apart: a refresh that is on its way to the store arrives, and our threads leave
+# Python alone.
 _atexit.register(_native.at_exit)
 
 

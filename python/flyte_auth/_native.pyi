@@ -2,11 +2,13 @@
 The native half of `flyte_auth`; use that.
 """
 
-from _typeshed import Incomplete, SupportsGetItem
+from _typeshed import SupportsGetItem
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, final
 from typing_extensions import disjoint_base
+
+__all__ = ["__version__", "Ask", "Call", "IdTokenClaims", "LoginEvent", "LoginOutcome", "LoginRun", "LogoutTokenClaims", "PendingLogin", "Session", "Target", "Token", "VerifiedToken", "Verifier", "at_exit", "ensure_main_interpreter", "run_cli"]
 
 __version__: Final[str]
 """
@@ -515,9 +517,13 @@ def at_exit() -> None:
     threads away from an interpreter that ends. A second Ctrl-C ends the wait.
     """
 
+def ensure_main_interpreter() -> None:
+    """
+    Raises `ImportError` in any interpreter but the process's first: errors and threads are that one's. Python before 3.12
+    does not ask a module whether it bears a second one (mod_wsgi makes them).
+    """
+
 def run_cli(program: SupportsGetItem[int, str], arguments: SupportsGetItem[int, str]) -> int:
     """
     Runs `flyte-auth` with `arguments` to its end; `program` starts it again. Gives the exit code.
     """
-
-def __getattr__(name: str) -> Incomplete: ...

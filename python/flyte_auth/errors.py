@@ -13,8 +13,8 @@ class                  retryable  what to do
 `InternalError`        no         file a bug
 =====================  =========  =====================================================
 
-Their text is one line: what happened, where, and the next step. No token, secret or response body is ever in it. All can
-be pickled, so that they cross process pools.
+Their text is one line: what happened, where, and the next step. No token, secret or response body is ever in it. All
+can be pickled, so that they cross process pools.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ class Session(_native.Session):
         return found
 
     def whoami(self) -> Identity:
-        """The identity as the server sees it (Flyte's `IdentityService.UserInfo`, or the issuer's user info): a real call.
+        """The identity as the server sees it (Flyte's `IdentityService.UserInfo`, the issuer's user info): a real call.
 
         Raises:
             AccessDeniedError: code `unauthenticated` if the server rejects the token.
@@ -301,8 +301,9 @@ class Session(_native.Session):
         """Signs a person in and waits for them.
 
         Without callbacks the person is shown what to do at this terminal (stderr), in a notebook beneath the cell. With
-        any callback nothing is printed: `on_event` is told everything. Callbacks run on the calling thread (`paste` on one
-        of its own) and may be sync or async; what they raise ends the login and comes out of here as it is.
+        any callback nothing is printed: `on_event` is told everything. Callbacks run on the calling thread (`paste` on
+        one of its own, where an `input()` goes on waiting after the login has ended) and may be sync or async; what
+        they raise ends the login and comes out of here as it is.
 
         Args:
             flow: which way; `auto` takes the first that works here (browser, device grant, paste).
@@ -349,7 +350,8 @@ class Session(_native.Session):
     ) -> PendingLogin | None:
         """Starts a login and gives what the person needs; `finish()` ends it. None: the endpoint has no auth.
 
-        For programs that show the address themselves: a web page, a chat, a notebook.
+        For programs that show the address themselves: a web page, a chat, a notebook. The browser's way back is
+        answered while `finish()` waits.
 
         Raises:
             LoginRequiredError: code `login_under_way`: another program's login for this session is.

@@ -24,9 +24,9 @@ class Verifier(_native.Verifier):
     if token.has_scope("all"): ...
     ```
 
-    Only asymmetric algorithms, bound to the key's type, curve, `alg`, `use` and `key_ops` (RFC 8725); the issuer's keys are
-    fetched when they are needed, once for all callers, kept, and fetched again when an unknown key id comes, at most once
-    in 60 seconds; `jku`, `x5u`, `jwk` and `x5c` are never followed.
+    Only asymmetric algorithms, bound to the key's type, curve, `alg`, `use` and `key_ops` (RFC 8725); the issuer's keys
+    are fetched when they are needed, once for all callers, kept, and fetched again when an unknown key id comes, at
+    most once in 60 seconds; `jku`, `x5u`, `jwk` and `x5c` are never followed.
     """
 
     def __new__(
@@ -56,8 +56,8 @@ class Verifier(_native.Verifier):
             jwks: the issuer's keys (RFC 7517), where they are not to be fetched.
             jwks_uri: where they are, over what the issuer's metadata says.
             algorithms: which are allowed; all asymmetric ones unless said.
-            profile: `jwt` takes what Okta, Entra, Auth0, Keycloak, Google and flyteadmin write; `rfc9068` is that RFC to the
-                letter.
+            profile: `jwt` takes what Okta, Entra, Auth0, Keycloak, Google and flyteadmin write; `rfc9068` is that RFC
+                to the letter.
             clock_skew: seconds that the two clocks may differ, at most 300; 60 unless said.
             required_scopes: what every access token must have.
             introspection_client_id: asks the authorization server about opaque tokens (RFC 7662) as this client.
@@ -122,8 +122,8 @@ class Verifier(_native.Verifier):
         return found
 
     def verify_logout_token(self, token: str, *, client_id: str) -> LogoutTokenClaims:
-        """Verifies a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.6). That it comes only once is yours to
-        check, by `token_id`.
+        """Verifies a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.6). That it comes only once is
+        yours to check, by `token_id`.
 
         Raises:
             AccessDeniedError: its `code` is the failed check.

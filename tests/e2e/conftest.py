@@ -3,7 +3,6 @@
 import fcntl
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 from harness import witness
@@ -20,8 +19,8 @@ def pytest_sessionstart(session):
     """One run at a time on a machine: every login listens on the one port that Flyte registers. Whoever runs tests
     without such a login may name another lock."""
     if not session.config.option.collectonly:
-        lock = os.environ.get("E2E_LOCK", Path(tempfile.gettempdir()) / "flyte-auth-e2e.lock")
-        session.config.one_run = Path(lock).open("w")
+        lock = os.environ.get("E2E_LOCK") or f"{tempfile.gettempdir()}/flyte-auth-e2e.lock"
+        session.config.one_run = os.open(lock, os.O_WRONLY | os.O_CREAT)
         fcntl.flock(session.config.one_run, fcntl.LOCK_EX)
 
 

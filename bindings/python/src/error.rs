@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use flyte_auth::Error;
+use flyte_auth::config::Spelling;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -19,8 +20,9 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         .get_or_try_init(py, || py.import("flyte_auth.errors")?.getattr("_from_native").map(Bound::unbind))?;
     let members = PyDict::new(py);
     members.set_item("code", error.code())?;
-    members.set_item("message", error.message())?;
-    members.set_item("next_step", error.next_step())?;
+    let spelled = |text| Spelling::SnakeCase.respell(text);
+    members.set_item("message", spelled(error.message()))?;
+    members.set_item("next_step", error.next_step().map(spelled))?;
     members.set_item("retryable", error.is_retryable())?;
     members.set_item("retry_after", error.retry_after().map(|after| after.as_secs_f64()))?;
     members.set_item("endpoint", error.endpoint())?;
@@ -34,6 +36,6 @@ fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         source = cause.source();
     }
     members.set_item("causes", causes)?;
-    let exception = make.bind(py).call((error.kind().name(), error.to_string()), Some(&members))?;
+    let exception = make.bind(py).call((error.kind().name(), spelled(&error.to_string())), Some(&members))?;
     Ok(PyErr::from_value(exception))
 }

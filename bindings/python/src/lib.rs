@@ -14,7 +14,9 @@ mod runtime;
 mod session;
 mod verify;
 
-/// Python before 3.12 does not ask a module whether it bears a second interpreter in its process (mod_wsgi makes them).
+/// Raises `ImportError` in any interpreter but the process's first: errors and threads are that one's. Python before 3.12
+/// does not ask a module whether it bears a second one (mod_wsgi makes them).
+#[pyfunction]
 #[expect(unsafe_code, reason = "PyO3 has no safe call for it")]
 fn ensure_main_interpreter() -> PyResult<()> {
     // SAFETY: the interpreter is held, since it is loading this module; both calls only read.
@@ -30,12 +32,12 @@ fn ensure_main_interpreter() -> PyResult<()> {
 /// The native half of `flyte_auth`; use that.
 #[pymodule(gil_used = false)]
 mod _native {
-    use super::{Bound, PyModule, PyResult};
-
     #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]
     use super::cli::run_cli;
+    #[pymodule_export]
+    use super::ensure_main_interpreter;
     #[pymodule_export]
     use super::login::{Ask, LoginEvent, LoginOutcome, LoginRun, PendingLogin};
     #[pymodule_export]
@@ -44,12 +46,6 @@ mod _native {
     use super::session::{Session, Target, Token};
     #[pymodule_export]
     use super::verify::{IdTokenClaims, LogoutTokenClaims, VerifiedToken, Verifier};
-
-    /// Errors and threads are those of the interpreter that loaded the package first.
-    #[pymodule_init]
-    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::ensure_main_interpreter()
-    }
 
     /// The package's version.
     #[pymodule_export]

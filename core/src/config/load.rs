@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Spelling;
 use super::circle::{self, Me};
 use super::file::{self, FileData};
 use super::keys::{Entry, FAMILIES, Key, Layer, ROWS, Raw};
@@ -22,38 +23,6 @@ const POD_VARIABLES: [(Key, &str); 3] = [
     (Key::Insecure, "_U_INSECURE"),
     (Key::InsecureSkipVerify, "_U_INSECURE_SKIP_VERIFY"),
 ];
-
-/// How the caller spells its options: origins and errors name them so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Spelling {
-    /// `--client-id`.
-    #[default]
-    Flags,
-    /// `client_id`.
-    SnakeCase,
-    /// `clientId`.
-    CamelCase,
-}
-
-impl Spelling {
-    /// The caller's spelling of one of our names, for example `client_id`.
-    pub fn spell(self, name: &str) -> String {
-        match self {
-            Self::Flags => format!("--{}", name.replace('_', "-")),
-            Self::SnakeCase => name.to_owned(),
-            Self::CamelCase => {
-                let mut parts = name.split('_');
-                let mut spelled = parts.next().unwrap_or("").to_owned();
-                for part in parts {
-                    let mut letters = part.chars();
-                    spelled.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-                    spelled.extend(letters);
-                }
-                spelled
-            }
-        }
-    }
-}
 
 /// Typed flags or keyword arguments. `None` and the empty text are "not given".
 #[derive(Clone, Default)]

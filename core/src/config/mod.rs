@@ -26,6 +26,7 @@ mod proxy_url;
 mod resolve;
 mod search;
 mod shown;
+mod spelling;
 pub mod trust;
 mod validate;
 mod yaml;
@@ -34,8 +35,9 @@ pub use api_key::ApiKey;
 pub use circle::{DEPTH_VALUE, DEPTH_VARIABLE};
 pub use explain::ExplainRow;
 pub(crate) use explain::masked_argv;
-pub use load::{LoadRequest, Overrides, ProcessContext, Spelling, load};
+pub use load::{LoadRequest, Overrides, ProcessContext, load};
 pub use proxy_url::ProxyUrl;
+pub use spelling::Spelling;
 
 use crate::protocol::secret::{AccessToken, ClientSecret};
 

@@ -116,8 +116,8 @@ def channel(
     stub = AdminServiceStub(flyte_auth.grpc.channel(session))
     ```
 
-    CA (besides those that gRPC trusts), client certificate and proxy are the session's; plaintext is for endpoints that the session takes without
-    TLS.
+    CA (besides those that gRPC trusts), client certificate and proxy are the session's; plaintext is for endpoints that
+    the session takes without TLS.
 
     Args:
         session: whose endpoint and token.
