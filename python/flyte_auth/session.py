@@ -164,7 +164,7 @@ class Session(_native.Session):
             ConfigError: no endpoint, a value that is none, a file that is missing, unusable or not trusted.
         """
         return cls(
-            path=path,
+            _path=path,
             profile=profile,
             endpoint=endpoint,
             account=account,
@@ -336,7 +336,7 @@ class Session(_native.Session):
         open_browser: Callable[[str], MaybeAwaitable[object]] | None = None,
         paste: Callable[[], MaybeAwaitable[str]] | None = None,
     ) -> LoginOutcome:
-        """As `login()`. Callbacks run in the event loop (a sync `paste` in a thread). Cancelling frees lock and port."""
+        """As `login()`. Callbacks run in the loop (a sync `paste` in a thread). Cancelling frees lock and port."""
         from . import _login
 
         callbacks = _login.callbacks(self.endpoint, on_event, open_browser, paste)

@@ -83,7 +83,9 @@ pub(crate) fn overrides(options: &Bound<'_, PyDict>) -> PyResult<Overrides> {
         }
         let name = name.as_str();
         match name {
-            "config" | "path" => overrides.config = Some(path(name, &value)?),
+            "config" => overrides.config = Some(path(name, &value)?),
+            // `Session.from_config` has another name for it.
+            "_path" => overrides.config = Some(path("path", &value)?),
             "endpoint" => overrides.endpoint = Some(text(name, &value)?),
             "profile" => overrides.profile = Some(text(name, &value)?),
             "account" => overrides.account = Some(text(name, &value)?),
