@@ -151,9 +151,18 @@ pub fn from_paste(line: &str, expected: &Expected) -> Outcome {
 
 /// Without what terminals and mail programs put around a paste.
 fn pasted_text(line: &str) -> String {
-    let line = line.replace("\u{1b}[200~", "").replace("\u{1b}[201~", "");
-    let around = |c: char| c.is_whitespace() || c.is_control() || "\"'<>`".contains(c);
-    line.trim_matches(around).to_owned()
+    let around = |c: char| c.is_whitespace() || "\"'<>`".contains(c);
+    let mut text = line.trim_matches(around);
+    // Around it only: inside, they would make a text that nobody pasted.
+    loop {
+        let inner = text.strip_prefix("\u{1b}[200~").unwrap_or(text);
+        let inner = inner.strip_suffix("\u{1b}[201~").unwrap_or(inner).trim_matches(around);
+        if inner.len() == text.len() {
+            break;
+        }
+        text = inner;
+    }
+    text.trim_matches(|c: char| around(c) || c.is_control()).to_owned()
 }
 
 fn has(query: &str, name: &str) -> bool {

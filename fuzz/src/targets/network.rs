@@ -124,9 +124,10 @@ pub(super) fn user_info(data: &[u8]) {
             let shown = both(&error);
             assert_hidden(TOKEN, &shown);
             if error.code() != "malformed" {
-                peer.bodies().for_each(|body| {
-                    assert_not_repeated(body, &shown, &["flyte.example", "idp.example", error.code()])
-                });
+                let redirects = peer.redirects();
+                let mut public = vec!["flyte.example", "idp.example", error.code()];
+                public.extend(redirects.iter().map(String::as_str));
+                peer.bodies().for_each(|body| assert_not_repeated(body, &shown, &public));
             }
         }
     }

@@ -293,7 +293,7 @@ fn what_a_verifier_must_be_told() {
     for (builder, expected) in [
         (start(), "audience_missing"),
         (start().audience(""), "audience_missing"),
-        (start().audience("api").any_audience(), "audience_missing"),
+        (start().audience("api").any_audience(), "audience_ambiguous"),
         (start().audience("api").algorithms([]), "algorithms_missing"),
         (start().audience("api").clock_skew(Duration::from_secs(301)), "clock_skew_invalid"),
         (Verifier::builder("idp.example").audience("api"), "issuer_invalid"),
