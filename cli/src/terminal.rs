@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flyte_auth::interaction::{LoginEvent, UserInteraction};
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 
 use crate::{browser, output};
 
@@ -83,18 +84,30 @@ impl Terminal {
         self.out.lock().unwrap_or_else(PoisonError::into_inner).wipe();
     }
 
-    /// Asks a yes-or-no question; no answer is no.
-    pub(crate) fn confirm(&self, question: &str) -> bool {
+    /// Asks a yes-or-no question; no answer is no. Dropped, nothing is read any more.
+    pub(crate) async fn confirm(&self, question: &str) -> bool {
         self.line(question);
-        let mut answer = String::new();
-        let read = match self.channel {
-            Channel::ControllingTerminal => {
-                controlling_terminal_in().map(|tty| BufReader::new(tty).read_line(&mut answer))
-            }
-            Channel::Stdio => Some(std::io::stdin().lock().read_line(&mut answer)),
-            Channel::StderrOnly => None,
+        // Nowhere to read from, or the end of input.
+        let answer = self.next_line().await.unwrap_or_default();
+        matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// The next line of the person, trimmed; an error where nobody can type.
+    fn next_line(&self) -> oneshot::Receiver<String> {
+        let (send, receive) = oneshot::channel();
+        let source: Option<Box<dyn Source>> = match self.channel {
+            Channel::ControllingTerminal => controlling_terminal_in().map(|tty| Box::new(tty) as _),
+            Channel::Stdio if std::io::stdin().is_terminal() => Some(Box::new(std::io::stdin())),
+            Channel::Stdio | Channel::StderrOnly => None,
         };
-        read.is_some_and(|read| read.is_ok()) && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        if let Some(source) = source {
+            let _ = std::thread::Builder::new().name("paste".to_owned()).spawn(move || {
+                if let Some(line) = wait_for_line(source, || send.is_closed()) {
+                    let _ = send.send(line);
+                }
+            });
+        }
+        receive
     }
 }
 
@@ -155,21 +168,9 @@ impl UserInteraction for Terminal {
     }
 
     fn pasted(&self) -> BoxFuture<'_, String> {
-        let (send, receive) = tokio::sync::oneshot::channel();
-        let source: Option<Box<dyn Source>> = match self.channel {
-            Channel::ControllingTerminal => controlling_terminal_in().map(|tty| Box::new(tty) as _),
-            Channel::Stdio if std::io::stdin().is_terminal() => Some(Box::new(std::io::stdin())),
-            Channel::Stdio | Channel::StderrOnly => None,
-        };
-        if let Some(source) = source {
-            let _ = std::thread::Builder::new().name("paste".to_owned()).spawn(move || {
-                if let Some(line) = wait_for_line(source, || send.is_closed()) {
-                    let _ = send.send(line);
-                }
-            });
-        }
+        let line = self.next_line();
         Box::pin(async move {
-            match receive.await {
+            match line.await {
                 Ok(line) => line,
                 // Nowhere to paste, or end of input.
                 Err(_) => std::future::pending().await,

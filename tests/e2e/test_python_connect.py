@@ -105,11 +105,15 @@ def test_a_rejected_call_is_made_again_once(client, session, admission, issuer, 
 def test_requests_that_were_pulled_are_not_sent_again(client, session, admission, issuer, kind):
     call, answer = CALLS[kind]
     old = rejected(session, admission, issuer)
-    with pytest.raises(ConnectError) as raised:
-        call(client)
-    assert raised.value.code is Code.UNAUTHENTICATED
-    assert admission.tokens == [[digest(old.value)]]
-    # The token is gone all the same.
+    try:
+        answered = call(client)
+    except ConnectError as error:
+        assert error.code is Code.UNAUTHENTICATED
+        assert admission.tokens == [[digest(old.value)]]
+    else:
+        # The refusal came before the first request was pulled: on a busy machine it may.
+        assert kind == "chat" and answered == answer
+    # The token is gone in either case.
     assert call(client) == answer
     assert granted(admission, issuer) == 1
 

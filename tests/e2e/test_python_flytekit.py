@@ -132,7 +132,9 @@ def test_pyflyte_shows_the_next_step(cli, place):
 def test_a_refused_prompt_is_not_repeated(cli, person, flyte1):
     """flytekit tries four times; the person who said no is asked once."""
     file = settings(cli.home, flyte1)
-    terminal = cli.terminal_any(flytekit_program(cli.home, file), env={**CHOSEN, **person.browser(deny=True)})
+    # Named for this call: she trusts it.
+    env = {**CHOSEN, "FLYTECTL_CONFIG": str(file), **person.browser(deny=True)}
+    terminal = cli.terminal_any(flytekit_program(cli.home, file), env=env)
     assert terminal.wait(60) == 1, terminal.seen
     assert person.times_asked == 1
     assert not api_calls(flyte1), "a call went without a token"

@@ -162,7 +162,7 @@ pub(crate) async fn run(
             Channel::StderrOnly => false,
         };
         if answers {
-            if !terminal.confirm(&question) {
+            if !terminal.confirm(&question).await {
                 if automatic {
                     session.note_declined();
                 }
