@@ -21,8 +21,9 @@ pub(crate) fn rows(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let sandbox = Sandbox::start(bin, &[])?;
     let mut rows = imports(quick)?;
     rows.extend(processes(&sandbox, quick)?);
-    rows.extend(measured("benches/peers/warm_headers.py", &[&sandbox.http, "flytepropeller", "foobar"], quick)?);
-    rows.extend(measured("benches/peers/grpc_interceptor.py", &[], quick)?);
+    for script in ["benches/peers/warm_headers.py", "benches/peers/grpc_interceptor.py"] {
+        rows.extend(measured(script, &[&sandbox.http, "flytepropeller", "foobar"], quick)?);
+    }
     let limit = |case, value, unit| Row::lower(AREA, case, "limit", value, unit);
     rows.push(limit("import, beyond an empty interpreter", 8.0, "ms"));
     rows.push(limit("warm headers()", 150.0, "ns"));
