@@ -1,14 +1,18 @@
 """Small Python programs that use the package as anybody's do, each in a process of its own and with a bounded life."""
 
+import atexit
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
+import tempfile
 import textwrap
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from harness import witness
@@ -34,11 +38,22 @@ class Done:
         return self.lines[-1]
 
 
+@cache
+def installed_alone() -> Path:
+    """A folder with the installed package and nothing of its environment, for other interpreters."""
+    where = "import pathlib, flyte_auth; print(pathlib.Path(flyte_auth.__file__).parent)"
+    found = subprocess.run([PYTHON, "-c", where], cwd="/", capture_output=True, text=True, check=True)
+    folder = Path(tempfile.mkdtemp(prefix="flyte-auth-alone-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "flyte_auth").symlink_to(found.stdout.strip())
+    return folder
+
+
 def environment(cli: Cli, env=None, python: Path = PYTHON) -> dict[str, str]:
     """For a program of that interpreter; with faulthandler, so that a hang or a crash says where."""
     path = [str(PROGRAMS)]
     if python != PYTHON:
-        path.append(str(REPOSITORY / "python"))
+        path.append(str(installed_alone()))
     return cli.environment({"PYTHONPATH": ":".join(path), "PYTHONFAULTHANDLER": "1", **(env or {})})
 
 
