@@ -155,9 +155,10 @@ pub(super) fn server_authorize(data: &[u8]) {
     assert_eq!(posted.status, answer.status);
 }
 
-/// The seeds carry `<fuzz>` and `"fuzz=`: neither comes back as markup.
+/// The seeds carry `<fuzz>` and `"fuzz=`: neither comes back as markup. A text of the request may begin so, in an attribute
+/// whose quote is the page's.
 fn assert_no_markup(body: &[u8]) {
-    let body = String::from_utf8_lossy(body);
+    let body = String::from_utf8_lossy(body).replace("value=\"fuzz=", "value=\"");
     for markup in ["<fuzz", "\"fuzz=", "'fuzz="] {
         assert!(!body.contains(markup), "markup of the request is in the page: {body}");
     }
