@@ -66,11 +66,100 @@ def authlib_headers(endpoint, client_id, secret):
     return headers
 
 
+# msal and azure-identity speak to Microsoft's addresses alone: what answers them here is a stand-in, and asked once.
+HOST = "https://login.example/tenant"
+METADATA = {"authorization_endpoint": f"{HOST}/authorize", "token_endpoint": f"{HOST}/token", "issuer": f"{HOST}/v2.0"}
+GRANT = {"access_token": "x" * 900, "expires_in": 7200, "token_type": "Bearer"}
+
+
+def msal_headers(endpoint, client_id, secret):
+    import msal
+
+    class Answer:
+        status_code, headers = 200, {}
+
+        def __init__(self, members):
+            self.text = json.dumps(members)
+
+        def raise_for_status(self):
+            return None
+
+    class Http:
+        def get(self, _url, **_options):
+            return Answer(METADATA)
+
+        def post(self, _url, **_options):
+            return Answer(GRANT)
+
+        def close(self):
+            return None
+
+    ready = msal.ConfidentialClientApplication(
+        client_id, client_credential=secret, authority=HOST, instance_discovery=False, http_client=Http()
+    )
+
+    def headers():
+        return {"Authorization": f"Bearer {ready.acquire_token_for_client(['all'])['access_token']}"}
+
+    return headers
+
+
+def azure_identity_headers(endpoint, client_id, secret):
+    from azure.core.pipeline.transport import HttpTransport
+    from azure.identity import ClientSecretCredential
+
+    class Answer:
+        status_code, content_type, reason, context = 200, "application/json", "OK", {}
+
+        def __init__(self, request, members):
+            self.http_request = request
+            self.headers = {"content-type": "application/json"}
+            self.members = members
+
+        def body(self):
+            return json.dumps(self.members).encode()
+
+        def text(self, encoding=None):
+            return json.dumps(self.members)
+
+        def raise_for_status(self):
+            return None
+
+    class Transport(HttpTransport):
+        def __exit__(self, *_error):
+            return None
+
+        def open(self):
+            return None
+
+        def close(self):
+            return None
+
+        def send(self, request, **_options):
+            return Answer(request, METADATA if request.method == "GET" else GRANT)
+
+    ready = ClientSecretCredential(
+        "tenant",
+        client_id,
+        secret,
+        authority="https://login.example",
+        transport=Transport(),
+        disable_instance_discovery=True,
+    )
+
+    def headers():
+        return {"Authorization": f"Bearer {ready.get_token('all/.default').token}"}
+
+    return headers
+
+
 SUBJECTS = {
     "flyte-auth": flyte_auth_headers,
     "flytekit (no expiry check)": flytekit_headers,
     "authlib": authlib_headers,
     "google-auth": google_auth_headers,
+    "msal": msal_headers,
+    "azure-identity": azure_identity_headers,
 }
 
 
@@ -113,18 +202,20 @@ def main():
     ready, problems = {}, {}
     for name, make in SUBJECTS.items():
         try:
-            ready[name] = make(endpoint, client_id, secret)
-            ready[name]()
+            call = make(endpoint, client_id, secret)
+            call()
         except Exception as problem:
             problems[name] = repr(problem)
-    if "flyte-auth" in problems or problems:
+        else:
+            ready[name] = call
+    if problems:
         print(json.dumps(problems), file=sys.stderr)
     if "flyte-auth" in problems:
         sys.exit(1)
     taken = {name: [] for name in ready}
     for _ in range(5 if quick else 11):
         for name, call in ready.items():
-            taken[name].append(nanoseconds(call, 20_000))
+            taken[name].append(nanoseconds(call, 2_000 if name in ("msal", "azure-identity") else 20_000))
     for name, times in taken.items():
         row = {"case": "warm headers()", "subject": name, "value": statistics.median(times), "unit": "ns"}
         print(json.dumps(row))
