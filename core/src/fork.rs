@@ -9,7 +9,6 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +26,7 @@ pub fn count() -> u64 {
 
 #[cfg(unix)]
 mod unix {
+    use std::mem::ManuallyDrop;
     use std::os::fd::{AsRawFd as _, RawFd};
     use std::sync::Once;
     use std::sync::atomic::{AtomicBool, AtomicI32};
@@ -212,16 +212,16 @@ impl<T> PerProcess<T> {
 
 /// What a forked child must not end: sockets of a runtime, whose descriptors and event queue it shares with its parent.
 #[derive(Debug)]
-pub struct OfOneProcess<T> {
-    it: ManuallyDrop<T>,
+pub struct OfOneProcess<T: Default> {
+    it: T,
     forks: u64,
 }
 
-impl<T> OfOneProcess<T> {
+impl<T: Default> OfOneProcess<T> {
     /// Of this process.
     pub fn new(it: T) -> Self {
         watch();
-        Self { it: ManuallyDrop::new(it), forks: count() }
+        Self { it, forks: count() }
     }
 
     /// Whether it is this process's.
@@ -230,18 +230,17 @@ impl<T> OfOneProcess<T> {
     }
 }
 
-impl<T> std::ops::Deref for OfOneProcess<T> {
+impl<T: Default> std::ops::Deref for OfOneProcess<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.it
     }
 }
 
-impl<T> Drop for OfOneProcess<T> {
+impl<T: Default> Drop for OfOneProcess<T> {
     fn drop(&mut self) {
-        if self.is_ours() {
-            // SAFETY: dropped once, here.
-            unsafe { ManuallyDrop::drop(&mut self.it) };
+        if !self.is_ours() {
+            std::mem::forget(std::mem::take(&mut self.it));
         }
     }
 }
