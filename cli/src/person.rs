@@ -72,25 +72,14 @@ pub async fn token(session: &Session, program: &str, opted_in: bool) -> Result<O
     if !may_ask(session, opted_in) {
         return session.token().await;
     }
-    // What another process stores from here on spares the person a login.
     let (store, key) = (Arc::clone(session.store()), session.key().clone());
-    let load = move || store.load(&key).ok().flatten().map_or(0, |record| record.generation);
-    let known = tokio::task::spawn_blocking(load).await.unwrap_or(0);
+    let known = tokio::task::spawn_blocking(move || login::stored_generation(&*store, &key)).await.unwrap_or(0);
     let error = match session.token().await {
         Err(error) if error.kind() == ErrorKind::LoginRequired => error,
         other => return other,
     };
     let Ok(channel) = prompt::channel_for_client(session) else { return Err(error) };
-    let words = format!("{program} needs a login to {}", session.place());
-    let attempt = Attempt {
-        flow: Flow::Auto,
-        no_browser: false,
-        timeout: login::DEFAULT_TIMEOUT,
-        channel,
-        instead_of: Some(known),
-    };
-    login::run(session, output::colours(false), attempt, Some(&words)).await?;
-    session.token().await
+    login::for_program(session, output::colours(false), program, channel, known).await
 }
 
 /// A library asks nobody unless somebody chose that.

@@ -203,6 +203,17 @@ impl<T> PerProcess<T> {
         }
     }
 
+    /// As [`PerProcess::with`], where making one cannot fail.
+    pub fn or_default<R>(&self, with: impl FnOnce(&T) -> R) -> R
+    where
+        T: Default,
+    {
+        match self.with(|| Ok::<_, std::convert::Infallible>(T::default()), with) {
+            Ok(done) => done,
+            Err(never) => match never {},
+        }
+    }
+
     /// This process's own, if it was made.
     pub fn get<R>(&self, with: impl FnOnce(&T) -> R) -> Option<R> {
         let forks = count();

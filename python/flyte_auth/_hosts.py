@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from .errors import ConfigError, _from_native
+from .errors import ConfigError, _config_error
 from .session import Session
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Hosts:
             ConfigError: code `foreign_host`, `plaintext_refused`, or `no_endpoint` where no origin is known.
         """
         if not self._origins:
-            raise _error(
+            raise _config_error(
                 "no_endpoint",
                 f"the session with {self._place} knows no Flyte endpoint that its token is for",
                 "Configure an endpoint beside the issuer, or name one: FlyteAuth(session, hosts=[…])",
@@ -87,14 +87,14 @@ class Hosts:
         if not own:
             self._foreign(_shown(asked))
         if not asked.tls and all(origin.tls for origin in own) and not _is_loopback(asked.host):
-            raise _error(
+            raise _config_error(
                 "plaintext_refused",
                 f"a token of {self._place} does not go out without TLS",
                 "Use https:// in the request's address",
             )
 
     def _foreign(self, to: str) -> NoReturn:
-        raise _error(
+        raise _config_error(
             "foreign_host",
             f"a token of {self._place} does not go to {to}",
             "Leave FlyteAuth out for other hosts; hosts=[…] of FlyteAuth allows more addresses of this control plane",
@@ -104,32 +104,13 @@ class Hosts:
         return ", ".join(sorted(map(_shown, self._origins)))
 
 
-def _error(code: str, message: str, next_step: str, setting: str | None = None) -> ConfigError:
-    error = _from_native(
-        "config",
-        f"{message}. {next_step}",
-        causes=[],
-        code=code,
-        message=message,
-        next_step=next_step,
-        retryable=False,
-        retry_after=None,
-        endpoint=None,
-        setting=setting,
-        oauth_error=None,
-        oauth_error_description=None,
-    )
-    assert isinstance(error, ConfigError)
-    return error
-
-
 def _named(host: str) -> _Origin:
     """The origin that the user named."""
     origin = _origin(host)
     if origin is None or urlsplit(host).path.strip("/") or "?" in host or "#" in host:
         # Text before an `@` may be a password.
         shown = "" if "@" in host else f" {host!r}"
-        raise _error(
+        raise _config_error(
             "endpoint_invalid", f"hosts{shown}: is not an origin", "Use https://HOST or https://HOST:PORT", "hosts"
         )
     return origin

@@ -143,6 +143,13 @@ def _from_native(kind: str, text: str, *, causes: list[str], **members: object) 
     return error
 
 
+def _config_error(code: str, message: str, next_step: str, setting: str | None = None) -> ConfigError:
+    """For what only Python can see to be wrong."""
+    error = ConfigError(f"{message}. {next_step}")
+    error.__dict__.update(code=code, message=message, next_step=next_step, setting=setting)
+    return error
+
+
 def _restore(cls: type[FlyteAuthError], args: tuple[object, ...], members: dict[str, object]) -> FlyteAuthError:
     error = cls(*args)
     error.__dict__.update(members)

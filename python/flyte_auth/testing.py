@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from ._hosts import _error
+from .errors import _config_error
 from .session import Session
 
 TYPE_CHECKING = False
@@ -251,7 +251,7 @@ class Sandbox:
         if lines and lines[0].startswith(b"{"):
             return json.loads(lines[0])
         if reader.is_alive():
-            raise _error(
+            raise _config_error(
                 "sandbox_failed", f"the sandbox was not ready within {within} s", "Give it more with ready_within"
             )
         with suppress(subprocess.TimeoutExpired):
@@ -259,7 +259,7 @@ class Sandbox:
         self._log.seek(0)
         # Its first line says it.
         said = self._log.readline().decode(errors="replace").strip().removeprefix("flyte-auth: ").rstrip(".")
-        raise _error("sandbox_failed", f"the sandbox did not start: {said}", "See flyte-auth sandbox --help")
+        raise _config_error("sandbox_failed", f"the sandbox did not start: {said}", "See flyte-auth sandbox --help")
 
     def _opener(self) -> OpenerDirector:
         # No proxy of the environment leads to loopback.

@@ -8,15 +8,11 @@ import pytest
 from harness.cli import REPOSITORY, VENV
 
 PACKAGE = REPOSITORY / "python/flyte_auth"
-STUB = PACKAGE / "_native.pyi"
 SAMPLES = REPOSITORY / "tests/e2e/typing_samples.py"
 # Integrations are checked where what they plug into has types.
 UNTYPED = ("gevent", "flytekit", "IPython", "grpc", "flyteidl", "flyte")
 
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not STUB.exists(), reason="`maturin generate-stubs` has not been run"),
-]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

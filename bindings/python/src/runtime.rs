@@ -4,7 +4,6 @@
 //! threads are not there. At the interpreter's end the threads must not touch Python any more (they would be ended inside
 //! somebody's destructor), and a refresh that is on its way to the store must arrive.
 
-use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -28,10 +27,7 @@ static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 static ENDING: PerProcess<Arc<RwLock<bool>>> = PerProcess::new();
 
 fn ending() -> Arc<RwLock<bool>> {
-    match ENDING.with(|| Ok::<_, Infallible>(Arc::default()), Arc::clone) {
-        Ok(ending) => ending,
-        Err(never) => match never {},
-    }
+    ENDING.or_default(Arc::clone)
 }
 
 /// Where work is spawned.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use flyte_auth::config::{StoreKind, trust};
 use flyte_auth::interaction::Flow;
 use flyte_auth::session::login::{LoginOptions, LoginOutcome};
-use flyte_auth::session::{Session, identity};
+use flyte_auth::session::{Session, Token, identity};
+use flyte_auth::store::{SessionKey, TokenStore};
 use flyte_auth::{ErrorKind, Result};
 use serde_json::json;
 
@@ -16,7 +17,7 @@ use crate::terminal::{Channel, Terminal};
 use crate::{output, prompt, setup};
 
 /// The contract's deadline.
-pub(crate) const DEFAULT_TIMEOUT: Duration = flyte_auth::session::login::DEFAULT_TIMEOUT;
+const DEFAULT_TIMEOUT: Duration = flyte_auth::session::login::DEFAULT_TIMEOUT;
 
 pub(crate) fn login(global: &Global, args: &LoginArgs, as_json: bool) -> Result<ExitCode> {
     let global = setup::with_target(global, args.target.as_deref());
@@ -131,6 +132,26 @@ pub(crate) struct Attempt {
     pub(crate) channel: Channel,
     /// As [`LoginOptions::instead_of`].
     pub(crate) instead_of: Option<u64>,
+}
+
+/// The generation that is stored (0: none): what another process stores from here on spares the person a login.
+pub(crate) fn stored_generation(store: &dyn TokenStore, key: &SessionKey) -> u64 {
+    store.load(key).ok().flatten().map_or(0, |record| record.generation)
+}
+
+/// Signs in the person at `channel` for `program`, which needs a token and found none newer than `known`.
+pub(crate) async fn for_program(
+    session: &Session,
+    colours: bool,
+    program: &str,
+    channel: Channel,
+    known: u64,
+) -> Result<Option<Token>> {
+    let words = format!("{program} needs a login to {}", session.place());
+    let attempt =
+        Attempt { flow: Flow::Auto, no_browser: false, timeout: DEFAULT_TIMEOUT, channel, instead_of: Some(known) };
+    run(session, colours, attempt, Some(&words)).await?;
+    session.token().await
 }
 
 /// Signs a person in; `words` introduce the prompt of a program that asks unbidden.

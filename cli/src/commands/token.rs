@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use flyte_auth::clock::SystemClock;
-use flyte_auth::interaction::Flow;
 use flyte_auth::session::suspicion::Ledger;
 use flyte_auth::session::{Session, Stored, Token, TokenOptions};
 use flyte_auth::{ErrorKind, Result};
@@ -107,8 +106,7 @@ fn obtain(session: &Session, global: &Global, args: &OneShotArgs) -> Result<Opti
             return Ok(Some(token));
         }
     }
-    // What another process stores from here on spares the person a login.
-    let known = session.store().load(session.key()).ok().flatten().map_or(0, |record| record.generation);
+    let known = login::stored_generation(&**session.store(), session.key());
     setup::block_on(async {
         let options = TokenOptions {
             force_refresh: args.force_refresh,
@@ -170,16 +168,7 @@ async fn ask(
             return Err(error);
         }
     };
-    let words = format!("{} needs a login to {}", parent.name, session.place());
-    let attempt = login::Attempt {
-        flow: Flow::Auto,
-        no_browser: false,
-        timeout: login::DEFAULT_TIMEOUT,
-        channel,
-        instead_of: Some(known),
-    };
-    login::run(session, output::colours(global.no_color), attempt, Some(&words)).await?;
-    session.token().await
+    login::for_program(session, output::colours(global.no_color), &parent.name, channel, known).await
 }
 
 /// The ledger of who received which token, where there is a place to keep it.

@@ -19,15 +19,7 @@ pub fn under_way() -> usize {
 
 /// For a process that ends: from here on no refresh of it begins (`process_ends`), so that [`under_way`] only falls.
 pub fn begin_no_more() {
-    counted(|count| count.fetch_or(CLOSED, Ordering::AcqRel));
-}
-
-fn counted<R>(with: impl FnOnce(&AtomicUsize) -> R) -> R {
-    let made = COUNT.with(|| Ok::<_, std::convert::Infallible>(AtomicUsize::new(0)), with);
-    match made {
-        Ok(counted) => counted,
-        Err(never) => match never {},
-    }
+    COUNT.or_default(|count| count.fetch_or(CLOSED, Ordering::AcqRel));
 }
 
 /// A refresh that is under way, as long as this lives.
@@ -35,7 +27,7 @@ pub(super) struct UnderWay;
 
 impl UnderWay {
     pub(super) fn begin() -> Result<Self> {
-        let before = counted(|count| count.fetch_add(1, Ordering::AcqRel));
+        let before = COUNT.or_default(|count| count.fetch_add(1, Ordering::AcqRel));
         let begun = Self;
         if before & CLOSED != 0 {
             drop(begun);
@@ -68,7 +60,7 @@ mod tests {
         assert!(under_way() >= 1);
         begin_no_more();
         let refused = UnderWay::begin().err().unwrap();
-        counted(|count| count.fetch_and(!CLOSED, Ordering::AcqRel));
+        COUNT.or_default(|count| count.fetch_and(!CLOSED, Ordering::AcqRel));
         assert_eq!(refused.code(), "process_ends");
         assert!(refused.is_retryable());
         drop(begun);

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from .. import _native
-from ..errors import _from_native
+from ..errors import _config_error
 from ._aio import aio_interceptors
 from ._interceptor import AuthInterceptor
 
@@ -33,14 +33,8 @@ def _endpoint(session: Session) -> Target:
     endpoint = _checked(session)._target
     if endpoint is None:
         what = "this session has no Flyte endpoint to open a channel to"
-        raise _config_error("endpoint_missing", "endpoint", what, "Open it with an endpoint")
+        raise _config_error("endpoint_missing", what, "Open it with an endpoint", "endpoint")
     return endpoint
-
-
-def _config_error(code: str, setting: str, what: str, next_step: str) -> Exception:
-    return _from_native(
-        "config", f"{what}. {next_step}", causes=[], code=code, setting=setting, message=what, next_step=next_step
-    )
 
 
 def _host(address: str, argument: str) -> tuple[str, int | None]:
@@ -52,7 +46,7 @@ def _host(address: str, argument: str) -> tuple[str, int | None]:
             return parts.hostname.rstrip("."), parts.port
     except ValueError:
         pass
-    raise _config_error("target_invalid", argument, f"{argument} names no host", "Give HOST:PORT") from None
+    raise _config_error("target_invalid", f"{argument} names no host", "Give HOST:PORT", argument) from None
 
 
 def _address(target: str | None, endpoint: Target) -> str:
@@ -64,7 +58,7 @@ def _address(target: str | None, endpoint: Target) -> str:
         given, given_port = _host(target, "target")
         if given.lower() != host.lower().rstrip("."):
             what = f"{given} is not the host of the session's endpoint, {host}"
-            raise _config_error("target_foreign", "target", what, "Open a session for that endpoint")
+            raise _config_error("target_foreign", what, "Open a session for that endpoint", "target")
         port = port if given_port is None else given_port
     return f"dns:///[{host}]:{port}" if ":" in host else f"dns:///{host}:{port}"
 
@@ -79,7 +73,7 @@ def _credentials(endpoint: Target, given: grpc.ChannelCredentials | None) -> grp
         return None
     if endpoint.insecure_skip_verify:
         what = "grpcio cannot leave certificates unchecked, as insecure_skip_verify asks"
-        raise _config_error("skip_verify_unsupported", "insecure_skip_verify", what, "Set ca_cert, or give credentials")
+        raise _config_error("skip_verify_unsupported", what, "Set ca_cert, or give credentials", "insecure_skip_verify")
     roots = None if endpoint.ca_cert is None else _roots(endpoint.ca_cert)
     chain = None if endpoint.client_cert is None else endpoint.client_cert.read_bytes()
     # The key may stand in the certificate's file.
@@ -174,7 +168,7 @@ class AuthMetadataPlugin(grpc.AuthMetadataPlugin):  # type: ignore[misc]
             host = urlsplit(context.service_url).hostname
             if host != self._host:
                 what = f"{host} is not the host of the session's endpoint, {self._host}"
-                raise _config_error("target_foreign", "target", what, "Open a session for that endpoint")
+                raise _config_error("target_foreign", what, "Open a session for that endpoint", "target")
             headers = self._session._fresh_headers()
             if headers is None:
                 call = self._session._start_headers()
