@@ -9,8 +9,8 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit python conformance fuzz-quick e2e race crash soak fuzz model \
-	mutations security build wheel bench bench-quick
+.PHONY: help setup demo test lint features cross-check unit python node conformance fuzz-quick e2e race crash soak \
+	fuzz model mutations security build wheel npm bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint features cross-check unit python conformance fuzz-quick e2e ## every test; what CI calls
+test: setup lint features cross-check unit python node conformance fuzz-quick e2e ## every test; what CI calls
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
@@ -38,6 +38,9 @@ unit: setup ## the tests of the Rust crates, published vectors and the model amo
 
 python: setup ## builds the Python package for tests, installs its wheel into .venv, compares its stubs with the code
 	@$(call stage,python,scripts/python.sh install && scripts/python.sh stubs --check)
+
+node: setup ## builds the npm package for tests, compares its types with the code, runs its tests
+	@$(call stage,node,scripts/node.sh install && scripts/node.sh types --check && scripts/node.sh test $(NODE_TEST_ARGS))
 
 conformance: python ## the language-neutral cases in every language; ends with a table
 	@$(call stage,conformance: build,cargo build --locked --workspace --bins)
@@ -79,8 +82,11 @@ build: ## release build of the command line at target/release/flyte-auth
 wheel: setup ## the Python package: a wheel and its source distribution into dist/
 	@$(call stage,wheel,scripts/python.sh wheel)
 
-bench: build wheel ## benchmarks against named peers; writes dist/bench.json
-	@scripts/python.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+npm: setup ## the npm package and this platform's native one into dist/npm/
+	@$(call stage,npm,scripts/node.sh package)
 
-bench-quick: build wheel ## the same with fewer runs
-	@scripts/python.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick
+bench: build wheel npm ## benchmarks against named peers; writes dist/bench.json
+	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+
+bench-quick: build wheel npm ## the same with fewer runs
+	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick

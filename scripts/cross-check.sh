@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Type-checks core, command line, server and the Python binding for platforms that cannot run here: Windows and macOS.
+# Type-checks core, command line, server and the bindings for platforms that cannot run here: Windows and macOS.
 #
 # `cargo check` never links, but build scripts of C libraries (aws-lc-sys) do compile, and there is no SDK for those
 # platforms here. So a stand-in for their C compiler and archiver writes empty files: what is checked is the Rust.
@@ -47,4 +47,5 @@ export AWS_LC_SYS_CMAKE_BUILDER=0 AWS_LC_SYS_PREBUILT_NASM=1 SDKROOT=$tools CRAT
 
 export RUSTFLAGS="--deny warnings"
 echo "cross-check: ${targets[*]}"
-cargo check --locked --quiet "${targets[@]/#/--target=}" -p flyte-auth -p flyte-auth-cli -p flyte-auth-server -p flyte-auth-python
+cargo check --locked --quiet "${targets[@]/#/--target=}" -p flyte-auth -p flyte-auth-cli -p flyte-auth-server \
+  -p flyte-auth-python -p flyte-auth-node

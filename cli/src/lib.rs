@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod args;
+pub mod asked;
 mod background;
 mod browser;
 mod caller;

@@ -1,16 +1,14 @@
 //! Logins: in two steps, at the terminal, and with a person whom Python shows everything.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use flyte_auth::interaction::surroundings::BrowserVariable;
-use flyte_auth::interaction::{self, UserInteraction};
 use flyte_auth::session::Session;
 use flyte_auth::session::login as core;
-use flyte_auth::{Error, ErrorKind, Timestamp, fork};
+use flyte_auth::{Error, Timestamp, fork};
+use flyte_auth_cli::asked::{self, Begun, Browser, Event, Person, Wish};
 use flyte_auth_cli::person;
-use futures_util::future::BoxFuture;
 use pyo3::prelude::*;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use crate::call::{Call, LETTING_GO, forked};
@@ -31,12 +29,7 @@ pub(crate) fn terminal([flow, no_browser, timeout]: Ways<'_, '_>) -> PyResult<pe
 
 /// `opens_browser`: the program opens it, which is as good as a `BROWSER` that is set.
 pub(crate) fn options(ways: Ways<'_, '_>, opens_browser: bool) -> PyResult<core::LoginOptions> {
-    let person::Login { flow, no_browser, timeout } = terminal(ways)?;
-    let mut surroundings = person::surroundings();
-    if opens_browser {
-        surroundings.browser = BrowserVariable::Set;
-    }
-    Ok(core::LoginOptions { flow, no_browser, timeout, surroundings, ..core::LoginOptions::default() })
+    Ok(asked::options(terminal(ways)?, opens_browser))
 }
 
 /// What a login did.
@@ -76,12 +69,6 @@ pub(crate) fn outcome(py: Python<'_>, outcome: core::LoginOutcome) -> PyResult<P
     Ok(Py::new(py, made)?.into_any())
 }
 
-enum Phase {
-    Begun(Box<core::PendingLogin>),
-    Finishing { call: Call, lines: UnboundedSender<String> },
-    Over,
-}
-
 /// A login that waits for the person. Use `flyte_auth.PendingLogin`.
 #[pyclass(frozen, module = "flyte_auth._native")]
 pub(crate) struct PendingLogin {
@@ -89,7 +76,7 @@ pub(crate) struct PendingLogin {
     user_code: Option<String>,
     expires_at: Timestamp,
     place: String,
-    phase: Mutex<Phase>,
+    begun: Begun<Call>,
     forks: u64,
 }
 
@@ -100,31 +87,9 @@ impl PendingLogin {
             user_code: pending.user_code().map(str::to_owned),
             expires_at: pending.expires_at(),
             place: pending.place().to_owned(),
-            phase: Mutex::new(Phase::Begun(Box::new(pending))),
+            begun: Begun::new(pending),
             forks: fork::count(),
         }
-    }
-
-    fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody who is shown nothing and may paste.
-struct Pasting(tokio::sync::Mutex<UnboundedReceiver<String>>);
-
-impl UserInteraction for Pasting {
-    fn show(&self, _event: interaction::LoginEvent) {}
-    fn open_browser(&self, _url: &str) -> bool {
-        false
-    }
-    fn pasted(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            match self.0.lock().await.recv().await {
-                Some(line) => line,
-                None => std::future::pending().await,
-            }
-        })
     }
 }
 
@@ -166,28 +131,8 @@ impl PendingLogin {
         if self.forks != fork::count() {
             return Err(forked());
         }
-        let mut phase = self.phase();
-        if let Phase::Finishing { call, lines } = &*phase {
-            if let Some(line) = redirect_url {
-                let _ = lines.send(line);
-            }
-            return Ok(call.clone());
-        }
-        let Phase::Begun(pending) = std::mem::replace(&mut *phase, Phase::Over) else {
-            let error = Error::new(ErrorKind::Cancelled, "login_over", "this login was cancelled");
-            return Err(raise(error.with_next("Begin another login")));
-        };
-        let (lines, pasted) = unbounded_channel();
-        let person = Pasting(tokio::sync::Mutex::new(pasted));
-        let work = async move {
-            match redirect_url {
-                Some(line) => pending.finish(Some(line), timeout).await,
-                None => pending.finish_with(&person, timeout).await,
-            }
-        };
-        let call = Call::start(work, outcome)?;
-        *phase = Phase::Finishing { call: call.clone(), lines };
-        Ok(call)
+        let start = |work| Call::start(work, outcome).map_err(Refused::Here);
+        self.begun.finish(redirect_url, timeout, start).map_err(Refused::raised)
     }
 
     /// Ends the attempt: its lock and its port are free at once.
@@ -195,17 +140,36 @@ impl PendingLogin {
         if self.forks != fork::count() {
             return;
         }
-        let was = std::mem::replace(&mut *self.phase(), Phase::Over);
-        if let Phase::Finishing { call, .. } = was {
+        if let Some(call) = self.begun.cancel() {
             call.stop();
             py.detach(|| call.let_go(LETTING_GO));
         }
     }
 }
 
+/// Why a call did not start.
+enum Refused {
+    Core(Error),
+    Here(PyErr),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Core(error)
+    }
+}
+
+impl Refused {
+    fn raised(self) -> PyErr {
+        match self {
+            Self::Core(error) => raise(error),
+            Self::Here(error) => error,
+        }
+    }
+}
+
 /// What a login tells the person. `str` is a line for them.
 #[pyclass(frozen, get_all, module = "flyte_auth")]
-#[derive(Default)]
 pub(crate) struct LoginEvent {
     /// `explain`, `url`, `user_code`, `waiting` or `fallback`.
     kind: &'static str,
@@ -229,31 +193,19 @@ pub(crate) struct LoginEvent {
     remaining: Option<f64>,
 }
 
-impl From<interaction::LoginEvent> for LoginEvent {
-    fn from(event: interaction::LoginEvent) -> Self {
-        use interaction::LoginEvent as Event;
-        match event {
-            Event::Explain(message) => Self { kind: "explain", message, ..Self::default() },
-            Event::Url { url, opened, ssh_hint, paste } => {
-                let how = if opened { "A browser opens. If it does not, open" } else { "Open" };
-                let message = format!("{how} {url}");
-                Self { kind: "url", message, url: Some(url), opened, ssh_hint, paste, ..Self::default() }
-            }
-            Event::UserCode { user_code, verification_uri, verification_uri_complete, .. } => Self {
-                kind: "user_code",
-                message: format!("Open {verification_uri} and enter the code {user_code}"),
-                user_code: Some(user_code),
-                verification_uri: Some(verification_uri),
-                verification_uri_complete,
-                ..Self::default()
-            },
-            Event::Waiting { what, remaining } => {
-                let left = remaining.as_secs();
-                let message = format!("Waiting for {what} ({}:{:02} left)", left / 60, left % 60);
-                Self { kind: "waiting", message, remaining: Some(remaining.as_secs_f64()), ..Self::default() }
-            }
-            Event::Fallback { why } => Self { kind: "fallback", message: why, ..Self::default() },
-            _ => Self { kind: "explain", ..Self::default() },
+impl From<Event> for LoginEvent {
+    fn from(event: Event) -> Self {
+        Self {
+            kind: event.kind,
+            message: event.message,
+            url: event.url,
+            opened: event.opened,
+            ssh_hint: event.ssh_hint,
+            paste: event.paste,
+            user_code: event.user_code,
+            verification_uri: event.verification_uri,
+            verification_uri_complete: event.verification_uri_complete,
+            remaining: event.remaining.map(|left| left.as_secs_f64()),
         }
     }
 }
@@ -267,13 +219,6 @@ impl LoginEvent {
     fn __repr__(&self) -> String {
         format!("<LoginEvent {}>", self.kind)
     }
-}
-
-/// Something that the login wants of Python.
-pub(crate) enum Wish {
-    Show(LoginEvent),
-    Open(String),
-    Paste(oneshot::Sender<String>),
 }
 
 /// What a login wants of Python: `kind` is `show`, `open` or `paste`.
@@ -294,27 +239,11 @@ pub(crate) struct Ask {
 impl Ask {
     fn new(py: Python<'_>, wish: Wish, browser: Browser) -> PyResult<Self> {
         let (kind, event, url, line) = match wish {
-            Wish::Show(event) => ("show", Some(Py::new(py, event)?), None, None),
+            Wish::Show(event) => ("show", Some(Py::new(py, LoginEvent::from(event))?), None, None),
             Wish::Open(url) => ("open", None, Some(url), None),
             Wish::Paste(sender) => ("paste", None, None, Some(sender)),
         };
         Ok(Self { kind, event, url, browser, line: Mutex::new(line) })
-    }
-}
-
-/// Where the answer of a callback that opens a browser is awaited; whoever ends the login takes it away.
-#[derive(Clone, Default)]
-struct Browser(Arc<Mutex<Option<mpsc::SyncSender<bool>>>>);
-
-impl Browser {
-    fn awaited(&self) -> MutexGuard<'_, Option<mpsc::SyncSender<bool>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn answer(&self, opened: bool) {
-        if let Some(sender) = self.awaited().take() {
-            let _ = sender.send(opened);
-        }
     }
 }
 
@@ -330,51 +259,6 @@ impl Ask {
         if let Some(sender) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = sender.send(line);
         }
-    }
-}
-
-/// The person whom Python shows everything.
-pub(crate) struct Person {
-    wishes: UnboundedSender<Wish>,
-    /// Where a callback opens it.
-    browser: Option<Browser>,
-    pastes: bool,
-}
-
-impl Person {
-    /// The person, and what comes of them.
-    pub(crate) fn new(opens_browser: bool, pastes: bool) -> (Self, UnboundedReceiver<Wish>) {
-        let (wishes, asks) = unbounded_channel();
-        (Self { wishes, browser: opens_browser.then(Browser::default), pastes }, asks)
-    }
-}
-
-impl UserInteraction for Person {
-    fn show(&self, event: interaction::LoginEvent) {
-        let _ = self.wishes.send(Wish::Show(event.into()));
-    }
-
-    fn open_browser(&self, url: &str) -> bool {
-        let Some(browser) = &self.browser else { return person::open_browser(url) };
-        let (sender, answer) = mpsc::sync_channel(1);
-        *browser.awaited() = Some(sender);
-        let _ = self.wishes.send(Wish::Open(url.to_owned()));
-        // The runtime's other thread goes on; whoever ends the login drops the sender.
-        tokio::task::block_in_place(|| answer.recv()).unwrap_or(false)
-    }
-
-    fn pasted(&self) -> BoxFuture<'_, String> {
-        let (sender, line) = oneshot::channel();
-        if self.pastes {
-            let _ = self.wishes.send(Wish::Paste(sender));
-        }
-        Box::pin(async move {
-            match line.await {
-                Ok(line) => line,
-                // Nowhere to paste.
-                Err(_) => std::future::pending().await,
-            }
-        })
     }
 }
 
@@ -394,7 +278,7 @@ impl LoginRun {
         person: Person,
         asks: UnboundedReceiver<Wish>,
     ) -> PyResult<Self> {
-        let browser = person.browser.clone().unwrap_or_default();
+        let browser = person.browser();
         let call = Call::start(async move { session.login(&options, &person).await }, outcome)?;
         Ok(Self { call, asks: Arc::new(tokio::sync::Mutex::new(asks)), browser })
     }
@@ -421,7 +305,7 @@ impl LoginRun {
     /// Ends the login and waits until its lock and its port are free.
     fn cancel(&self, py: Python<'_>) {
         self.call.stop();
-        *self.browser.awaited() = None;
+        self.browser.give_up();
         py.detach(|| self.call.let_go(LETTING_GO));
     }
 }

@@ -7,6 +7,7 @@ use flyte_auth::Error;
 use flyte_auth::config::{Overrides, ProxyUrl};
 use flyte_auth::interaction::Flow;
 use flyte_auth::protocol::secret::ClientSecret;
+use flyte_auth_cli::asked;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyMapping, PyString};
@@ -61,16 +62,7 @@ pub(crate) fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration
 }
 
 pub(crate) fn flow(value: &Bound<'_, PyAny>) -> PyResult<Flow> {
-    match text("flow", value)?.as_str() {
-        "auto" => Ok(Flow::Auto),
-        "pkce" => Ok(Flow::Pkce),
-        "device" => Ok(Flow::Device),
-        "paste" => Ok(Flow::Paste),
-        other => Err(raise(
-            Error::config("flow_invalid", "flow", format!("flow is {other:?}"))
-                .with_next("Use one of auto, pkce, device, paste"),
-        )),
-    }
+    asked::flow(&text("flow", value)?).map_err(raise)
 }
 
 /// The keyword arguments of a session; `None` is not given.

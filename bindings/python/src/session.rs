@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flyte_auth::config::{ProcessContext, Setting, Spelling, load};
 use flyte_auth::{Error, session};
+use flyte_auth_cli::asked::Person;
 use flyte_auth_cli::person;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::convert::{json, time};
 use crate::error::raise;
-use crate::login::{self, LoginRun, PendingLogin, Person};
+use crate::login::{self, LoginRun, PendingLogin};
 use crate::options;
 
 /// An access token, ready for a call. `str` and `repr` show no secret.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flyte_auth::Timestamp;
 use flyte_auth::protocol::secret::{AccessToken, ClientSecret, IdToken};
 use flyte_auth::verify::{self, Algorithm, Introspection, KeySet, LogoutClaims, Profile};
-use flyte_auth::{Error, Timestamp};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
@@ -214,10 +214,6 @@ impl Verifier {
     }
 }
 
-fn choice(code: &'static str, name: &str, value: &str, among: &str) -> PyErr {
-    raise(Error::config(code, name, format!("{name} has {value:?}")).with_next(format!("Use one of {among}")))
-}
-
 fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
     let given = |name: &str| Ok::<_, PyErr>(options.get_item(name)?.filter(|value| !value.is_none()));
     let issuer = match given("issuer")? {
@@ -250,36 +246,17 @@ fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
         } else {
             value.extract().map_err(unfit)?
         };
-        let keys = KeySet::parse(&bytes).map_err(|refusal| {
-            raise(
-                Error::config("jwks_invalid", "jwks", format!("the key set is not usable: {refusal}"))
-                    .with_next("Give a JSON Web Key Set (RFC 7517)"),
-            )
-        })?;
-        builder = builder.jwks(keys);
+        builder = builder.jwks(KeySet::configured(&bytes).map_err(raise)?);
     }
     if let Some(value) = given("jwks_uri")? {
         builder = builder.jwks_uri(text("jwks_uri", &value)?);
     }
     if let Some(value) = given("algorithms")? {
-        let named = texts("algorithms", &value)?.into_iter().map(|name| {
-            Algorithm::from_name(&name).ok_or_else(|| {
-                choice(
-                    "algorithm_invalid",
-                    "algorithms",
-                    &name,
-                    "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA",
-                )
-            })
-        });
+        let named = texts("algorithms", &value)?.into_iter().map(|name| Algorithm::named(&name).map_err(raise));
         builder = builder.algorithms(named.collect::<PyResult<Vec<_>>>()?);
     }
     if let Some(value) = given("profile")? {
-        builder = builder.profile(match text("profile", &value)?.as_str() {
-            "jwt" => Profile::Jwt,
-            "rfc9068" => Profile::Rfc9068,
-            other => return Err(choice("profile_invalid", "profile", other, "jwt, rfc9068")),
-        });
+        builder = builder.profile(Profile::named(&text("profile", &value)?).map_err(raise)?);
     }
     if let Some(value) = given("clock_skew")? {
         let none = value.extract::<f64>().is_ok_and(|seconds| seconds == 0.0);

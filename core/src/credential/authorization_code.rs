@@ -355,7 +355,7 @@ fn paste_refused(refusal: Refusal) -> Error {
 
 fn timed_out() -> Error {
     Error::new(ErrorKind::Cancelled, "login_timeout", "nobody signed in before the deadline")
-        .with_next("Try again, with more time: --timeout SECONDS")
+        .with_next("Try again, with more time (--timeout)")
 }
 
 #[cfg(test)]

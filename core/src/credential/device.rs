@@ -241,7 +241,7 @@ impl PendingDevice {
     fn out_of_time(&self) -> Error {
         if self.expires_at() < self.code_expires_at && self.countdown.remaining().is_zero() {
             return Error::new(ErrorKind::Cancelled, "login_timeout", "nobody signed in before the deadline")
-                .with_next("Try again, with more time: --timeout SECONDS");
+                .with_next("Try again, with more time (--timeout)");
         }
         Error::new(ErrorKind::Cancelled, "expired_token", "the code has expired before it was confirmed")
             .with_next("Try again and confirm the new code in time")

@@ -17,6 +17,7 @@ mod jws;
 mod kept;
 pub mod logout_token;
 mod memory;
+mod named;
 mod refusal;
 #[cfg(test)]
 mod signer;

@@ -1,0 +1,5 @@
+//! What a Node addon's linker needs on each platform.
+
+fn main() {
+    napi_build::setup();
+}

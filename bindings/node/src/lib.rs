@@ -1,0 +1,20 @@
+//! The native half of the npm package `flyte-auth`: data types, the error table, the runtime. Nothing here decides anything
+//! about auth; `node/src` adds types, `AbortSignal`, and what only JavaScript can say.
+
+#![expect(unreachable_pub, reason = "napi exports what is `pub`")]
+
+mod call;
+mod cli;
+mod error;
+mod login;
+mod runtime;
+mod session;
+mod verify;
+
+use napi_derive::napi;
+
+/// The package's version.
+#[napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
