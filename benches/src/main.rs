@@ -10,6 +10,8 @@ use serde::Serialize;
 mod allocations;
 mod contended;
 mod herd;
+mod node;
+mod peer;
 mod process;
 mod python;
 mod rows;
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         verify::rows(quick)
     } else if given("--only-python") {
         python::rows(&bin, quick)
+    } else if given("--only-node") {
+        node::rows(&bin, quick)
     } else {
         rows::all(&bin, quick)
     };

@@ -14,7 +14,7 @@ use flyte_auth::store::{Record, TokenStore as _};
 use crate::process::{Subject, median, race};
 use crate::sandbox::Sandbox;
 use crate::stopwatch::Stopwatch;
-use crate::{Row, allocations, contended, herd, python, verify};
+use crate::{Row, allocations, contended, herd, node, python, verify};
 
 pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let mut rows = fresh_token_in_memory()?;
@@ -23,6 +23,7 @@ pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     rows.extend(processes(bin, quick)?);
     rows.extend(herd::rows(bin, quick)?);
     rows.extend(python::rows(bin, quick)?);
+    rows.extend(node::rows(bin, quick)?);
     Ok(rows)
 }
 

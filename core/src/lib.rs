@@ -17,6 +17,7 @@ pub mod fork;
 mod integration;
 pub mod interaction;
 pub mod protocol;
+pub mod relying_party;
 pub mod session;
 pub mod store;
 pub mod testing;

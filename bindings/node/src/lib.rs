@@ -3,13 +3,17 @@
 
 #![expect(unreachable_pub, reason = "napi exports what is `pub`")]
 
+mod bearer;
 mod call;
 mod cli;
 mod error;
 mod login;
+mod relying_party;
 mod runtime;
 mod session;
+mod session_store;
 mod verify;
+mod web;
 
 use napi_derive::napi;
 

@@ -112,7 +112,7 @@ pub fn from_request(target: &str, form: Option<&[u8]>, expected: &Expected) -> O
 }
 
 /// Path and query of a request target; a proxy sends the absolute form (RFC 9112 section 3.2.2).
-fn path_and_query(target: &str) -> &str {
+pub(crate) fn path_and_query(target: &str) -> &str {
     match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
         _ => target,

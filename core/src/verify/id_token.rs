@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
 use super::access_token::strip_application;
@@ -15,6 +16,7 @@ use super::jws::{Header, Jws};
 use super::refusal::{Refusal, RefusalKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::protocol::json;
 use crate::protocol::secret::{AccessToken, IdToken};
 
 pub use super::claims::CLOCK_SKEW;
@@ -110,6 +112,13 @@ pub(super) fn check(
         email: owned(Name::Email)?,
         preferred_username: owned(Name::PreferredUsername)?,
     })
+}
+
+/// Every claim of a token that was validated before: nothing is checked here.
+pub(crate) fn claims_of_verified(token: &IdToken) -> Map<String, Value> {
+    // EXPOSE: parsed.
+    let payload = Jws::cut(token.expose()).and_then(|jws| jws.payload());
+    payload.ok().and_then(|payload| json::parse_object(&payload).ok()).unwrap_or_default()
 }
 
 /// RFC 8725 section 3.11: an access or logout token of the same issuer is no ID token.

@@ -8,6 +8,7 @@
 
 pub mod access_token;
 mod algorithm;
+pub mod bearer;
 mod claims;
 pub mod id_token;
 mod introspection;
@@ -20,7 +21,7 @@ mod memory;
 mod named;
 mod refusal;
 #[cfg(test)]
-mod signer;
+pub(crate) mod signer;
 mod verifier;
 mod weak;
 

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::jwks::KeySet;
 
-pub(super) struct Signer {
-    pub(super) key: KeyPair,
-    pub(super) algorithm: Algorithm,
-    pub(super) jwk: Value,
+pub(crate) struct Signer {
+    pub(crate) key: KeyPair,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) jwk: Value,
 }
 
 impl Signer {
-    pub(super) fn new(kind: &'static SignatureAlgorithm, algorithm: Algorithm, id: &str) -> Self {
+    pub(crate) fn new(kind: &'static SignatureAlgorithm, algorithm: Algorithm, id: &str) -> Self {
         let key = KeyPair::generate_for(kind).unwrap();
         let raw = key.der_bytes().to_vec();
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -28,11 +28,11 @@ impl Signer {
         Self { key, algorithm, jwk }
     }
 
-    pub(super) fn es256() -> Self {
+    pub(crate) fn es256() -> Self {
         Self::named("k1")
     }
 
-    pub(super) fn named(id: &str) -> Self {
+    pub(crate) fn named(id: &str) -> Self {
         Self::new(&PKCS_ECDSA_P256_SHA256, Algorithm::ES256, id)
     }
 
@@ -41,28 +41,28 @@ impl Signer {
         if self.algorithm == Algorithm::EdDSA { EncodingKey::from_ed_der(&der) } else { EncodingKey::from_ec_der(&der) }
     }
 
-    pub(super) fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> Header {
         Header { kid: self.jwk["kid"].as_str().map(str::to_owned), ..Header::new(self.algorithm) }
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_with(&self.header(), claims)
     }
 
     /// With `typ` in the header.
-    pub(super) fn sign_as(&self, typ: &str, claims: &Value) -> String {
+    pub(crate) fn sign_as(&self, typ: &str, claims: &Value) -> String {
         self.sign_with(&Header { typ: Some(typ.to_owned()), ..self.header() }, claims)
     }
 
-    pub(super) fn sign_with(&self, header: &Header, claims: &Value) -> String {
+    pub(crate) fn sign_with(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.encoding_key()).unwrap()
     }
 
-    pub(super) fn keys(&self) -> KeySet {
+    pub(crate) fn keys(&self) -> KeySet {
         key_set(std::slice::from_ref(&self.jwk))
     }
 }
 
-pub(super) fn key_set(keys: &[Value]) -> KeySet {
+pub(crate) fn key_set(keys: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }

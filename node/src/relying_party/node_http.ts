@@ -1,0 +1,77 @@
+/** Requests and responses of `node:http`, as Express and Fastify have them. */
+
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+
+import type { WebRequest, WebResponse } from '../native';
+import type { DueCookies } from './cookies';
+import { formOf, pairs, readBody, webRequest } from './request';
+
+/** The request as Rust takes it. @internal */
+export function nodeRequest(request: IncomingMessage, target: string, body?: Buffer): WebRequest {
+  const { headers } = request;
+  return webRequest(request.method ?? 'GET', target, (name) => headers[name], body);
+}
+
+/** The body, also where a parser of the app was there first. */
+export async function nodeBody(request: IncomingMessage & { body?: unknown }): Promise<Buffer> {
+  // A parser that was not meant leaves an empty object, and the body unread.
+  if (request.readableDidRead) return formOf(request.body);
+  // Ending the loop early would close the connection, and no answer would arrive.
+  return readBody(request.iterator({ destroyOnReturn: false }));
+}
+
+/** Sends a response; cookies that the app set before stay. @internal */
+export function send(response: ServerResponse, answer: WebResponse): void {
+  response.statusCode = answer.status;
+  for (const [name, value] of pairs(answer.headers)) {
+    if (name.toLowerCase() === 'set-cookie') addCookies(response, [value]);
+    else response.setHeader(name, value);
+  }
+  response.end(answer.body);
+}
+
+function listed(value: OutgoingHttpHeader | undefined): string[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [String(value)];
+}
+
+function addCookies(response: ServerResponse, values: readonly string[]): void {
+  response.setHeader('set-cookie', [...listed(response.getHeader('set-cookie')), ...values]);
+}
+
+/** Adds the cookies that are due once the app sends the response's head, however it does that. */
+export function addWhenSent(response: ServerResponse, cookies: DueCookies): void {
+  const writeHead = response.writeHead;
+  let added = false;
+  // Every way to send leads here: `end`, `write` and `flushHeaders` without a head call it themselves.
+  response.writeHead = function (this: ServerResponse, ...given: unknown[]): ServerResponse {
+    const due = added ? [] : cookies.now();
+    added = true;
+    if (due.length > 0 && !this.headersSent) {
+      const last = given.length - 1;
+      const head = last > 0 && withCookies(given[last], due);
+      if (head) given[last] = head;
+      else addCookies(this, due);
+    }
+    return Reflect.apply(writeHead, this, given) as ServerResponse;
+  } as ServerResponse['writeHead'];
+}
+
+/**
+ * The headers of a `writeHead` call with ours after its own cookies, since they replace those set before; false if they
+ * have none.
+ */
+function withCookies(headers: unknown, due: readonly string[]): object | false {
+  const isCookie = (name: unknown): boolean => String(name).toLowerCase() === 'set-cookie';
+  if (Array.isArray(headers)) {
+    // Node takes pairs only where no header was set before: ours must not be.
+    if (Array.isArray(headers[0])) return [...(headers as unknown[]), ...due.map((value) => ['set-cookie', value])];
+    const hasCookie = headers.some((name, at) => at % 2 === 0 && isCookie(name));
+    return hasCookie && [...(headers as unknown[]), ...due.flatMap((value) => ['set-cookie', value])];
+  }
+  if (typeof headers !== 'object' || headers === null) return false;
+  const name = Object.keys(headers).find(isCookie);
+  if (name === undefined) return false;
+  const own = (headers as OutgoingHttpHeaders)[name];
+  return { ...headers, [name]: [...listed(own), ...due] };
+}
