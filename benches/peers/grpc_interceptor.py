@@ -3,8 +3,8 @@
     grpc_interceptor.py ENDPOINT CLIENT_ID CLIENT_SECRET [--quick]
 
 CPU time of 20,000 calls on a stub continuation, the best of the rounds, beyond an interceptor that does nothing; then
-wall time against a real server, call by call in turn. The subjects take turns, so that none has the quiet minute. Prints JSON
-lines: {"case", "subject", "value", "unit"}.
+wall time against a real server, call by call in turn. The subjects take turns, so that none has the quiet minute.
+Prints JSON lines: {"case", "subject", "value", "unit"}.
 """
 
 import asyncio

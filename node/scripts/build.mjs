@@ -20,7 +20,6 @@ try {
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 for (const { require: entry } of Object.values(exports).filter((each) => typeof each === 'object')) {
   const file = join(root, entry.default);
-  if (!(await import('node:fs')).existsSync(file)) continue; // TEMPORARY
   const name = entry.default.replace(/^.*\//, './');
   // By name: what a static reading of CommonJS finds differs between Node, Deno, Bun and bundlers.
   const names = Object.keys(require(file)).filter((each) => each !== 'default' && each !== '__esModule');

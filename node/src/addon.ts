@@ -1,7 +1,6 @@
 /** Loads the native half: one package for each platform, chosen here, installed by npm as an optional dependency. */
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import { isMainThread } from 'node:worker_threads';
 
 import type * as Native from './native';
 
@@ -47,6 +46,8 @@ function load(): Addon {
         'file and install again',
     );
   }
+  // Here and not above: it is a third of what importing this package would cost.
+  const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
   // Workers end before the main thread; what they began is waited for there.
   if (isMainThread) found.atExit();
   return found;

@@ -11,7 +11,7 @@
 
 import { Readable } from 'node:stream';
 
-import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 
 import { configError } from './errors';
 import type { WebResponse } from './native';
@@ -60,40 +60,39 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
  * It fails with a `TypeError` (an option of an unknown name or of the wrong type) or a `ConfigError` (a value that cannot
  * be right; `setting` names it).
  */
-export const flyteLogin: FastifyPluginCallback<FlyteLoginOptions> = Object.assign(
-  (app: FastifyInstance, options: FlyteLoginOptions, done: Done): void => {
-    const party = new Party(options);
-    app.decorateRequest('flyteAuth', null as unknown as FlyteAuth);
-    app.addHook('onRequest', (request, reply, next) => {
-      const visit = { party, cookies: new DueCookies() };
-      visits.set(request, visit);
-      // Answered by its own route, which has the body.
-      if (party.paths.includes(pathOf(request.url))) next();
-      else look(visit, 'none', request, reply, next);
-    });
-    app.addHook('onSend', (request, reply, _payload, next) => {
-      for (const cookie of visits.get(request)?.cookies.now() ?? []) void reply.header('set-cookie', cookie);
-      next();
-    });
-    void app.register((routes, _options, registered) => {
-      // Bodies arrive unread here, whatever parsers the app has.
-      routes.removeAllContentTypeParsers();
-      routes.addContentTypeParser('*', (_request, payload, parsed) => parsed(null, payload));
-      for (const path of party.paths) {
-        // A colon would name a parameter.
-        routes.route({ method: [...METHODS], url: path.replaceAll(':', '::'), handler: answer });
-      }
-      registered();
-    });
-    done();
-  },
-  {
-    // As `fastify-plugin` marks them: hooks and decorators are for the whole app.
-    [Symbol.for('skip-override')]: true,
-    [Symbol.for('fastify.display-name')]: 'flyte-auth',
-    [Symbol.for('plugin-meta')]: { name: 'flyte-auth', fastify: '>=4.0.0' },
-  },
-);
+export const flyteLogin: FastifyPluginAsync<FlyteLoginOptions> = Object.assign(plugin, {
+  // As `fastify-plugin` marks them: hooks and decorators are for the whole app.
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'flyte-auth',
+  [Symbol.for('plugin-meta')]: { name: 'flyte-auth', fastify: '>=4.0.0' },
+});
+
+// Asynchronous: what another kind of plugin throws ends the process.
+async function plugin(app: FastifyInstance, options: FlyteLoginOptions): Promise<void> {
+  const party = new Party(options);
+  app.decorateRequest('flyteAuth', null as unknown as FlyteAuth);
+  app.addHook('onRequest', (request, reply, next) => {
+    const visit = { party, cookies: new DueCookies() };
+    visits.set(request, visit);
+    // Answered by its own route, which has the body.
+    if (party.paths.includes(pathOf(request.url))) next();
+    else look(visit, 'none', request, reply, next);
+  });
+  app.addHook('onSend', (request, reply, _payload, next) => {
+    for (const cookie of visits.get(request)?.cookies.now() ?? []) void reply.header('set-cookie', cookie);
+    next();
+  });
+  await app.register((routes, _options, registered) => {
+    // Bodies arrive unread here, whatever parsers the app has.
+    routes.removeAllContentTypeParsers();
+    routes.addContentTypeParser('*', (_request, payload, parsed) => parsed(null, payload));
+    for (const path of party.paths) {
+      // A colon would name a parameter.
+      routes.route({ method: [...METHODS], url: path.replaceAll(':', '::'), handler: answer });
+    }
+    registered();
+  });
+}
 
 /**
  * Lets only signed-in users pass, behind the plugin `flyteLogin`. A browser that navigates is sent to sign in and comes

@@ -54,6 +54,9 @@ export class LoginEvent {
   }
 }
 
+/** Milliseconds after which a browser counts as opened: some callbacks come back when it is closed. */
+const OPENING = 5_000;
+
 /** Which way a login goes; `auto` takes the first that works here (browser, device grant, paste). */
 export type Flow = 'auto' | 'pkce' | 'device' | 'paste';
 
@@ -71,7 +74,10 @@ export interface BeginLoginOptions extends WaitOptions {
 export interface LoginOptions extends BeginLoginOptions {
   /** Is told what to show. */
   onEvent?: ((event: LoginEvent) => unknown) | undefined;
-  /** Opens a browser; `false` says that it did not. Without it: `BROWSER`, else the system's. */
+  /**
+   * Opens a browser; `false` says that it did not, and no answer within 5 s that it did. Without it: `BROWSER`, else the
+   * system's.
+   */
   openBrowser?: ((url: string) => boolean | void | Promise<boolean | void>) | undefined;
   /**
    * Asks for the address that the browser ended at. The signal tells that the login has ended without it, for example
@@ -122,7 +128,7 @@ async function serve(run: Native.LoginRun, callbacks: LoginOptions, ended: Abort
         pasted(ask, callbacks, ended).catch(fail);
       } else {
         // Nor a callback that has not come back when it is over.
-        await Promise.race([called(ask, callbacks), over]);
+        await Promise.race([ask.kind === 'open' ? opened(ask, callbacks, fail) : shown(ask, callbacks), over]);
       }
     }
     return outcome;
@@ -130,13 +136,20 @@ async function serve(run: Native.LoginRun, callbacks: LoginOptions, ended: Abort
   return Promise.race([answering(), failure]);
 }
 
-async function called(ask: Native.Ask, { onEvent, openBrowser }: LoginOptions): Promise<void> {
-  if (ask.kind === 'open') {
-    const opened = await openBrowser?.(ask.url ?? '');
+async function shown({ event }: Native.Ask, { onEvent }: LoginOptions): Promise<void> {
+  if (event !== null) await onEvent?.(new LoginEvent(event));
+}
+
+async function opened(ask: Native.Ask, { openBrowser }: LoginOptions, fail: (error: unknown) => void): Promise<void> {
+  const opening = Promise.resolve(openBrowser?.(ask.url ?? ''));
+  opening.catch(fail);
+  let timer: NodeJS.Timeout | undefined;
+  const slow = new Promise<void>((resolve) => (timer = setTimeout(resolve, OPENING)));
+  try {
     // A callback that says nothing opened it.
-    ask.opened(opened !== false);
-  } else if (ask.event !== null) {
-    await onEvent?.(new LoginEvent(ask.event));
+    ask.opened((await Promise.race([opening, slow])) !== false);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

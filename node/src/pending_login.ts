@@ -70,6 +70,8 @@ export class PendingLogin {
     const { redirectUrl, timeout, signal } = checked(options, FINISH);
     const start = (cancel: Native.Cancel | null): Promise<Native.LoginOutcome> =>
       this.#native.finish(redirectUrl, timeout, cancel);
+    // Then too nobody will finish it.
+    if (signal?.aborted) this.cancel();
     awaitedLogins.add(this);
     try {
       return loginOutcome(await waited(signal, start, () => this.cancel()));

@@ -51,7 +51,7 @@ for (const kind of ['express', 'fastify']) {
           await signIn(page, here('/console/runs?project=x'), { user });
           assert.equal(await page.textContent('h1'), `Hello ${user}`);
 
-          const before = (await issuer.refreshes()).length;
+          const before = (await issuer.refreshes(app)).length;
           const hashes = new Set();
           const twenty = async () => {
             const answers = await page.evaluate(() =>
@@ -70,7 +70,7 @@ for (const kind of ['express', 'fastify']) {
             return hashes.size;
           };
           await until(twenty, (size) => size >= 4);
-          const refreshes = (await issuer.refreshes()).slice(before);
+          const refreshes = (await issuer.refreshes(app)).slice(before);
           assert.equal(refreshes.length, hashes.size - 1, 'one exchange for each expiry');
           assert.ok(refreshes.every(({ status }) => status === 200));
           await page.reload();

@@ -32,7 +32,7 @@ before(async () => {
 after(async () => {
   await flyte?.stop();
   await issuer?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
 async function freePort() {

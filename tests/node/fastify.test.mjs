@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fastify from 'fastify';
+import fastify4 from 'fastify-4';
 import { flyteLogin, requireLogin } from 'flyte-auth/fastify';
 import { COOKIE_KEY } from './harness/apps.mjs';
 import { consoleSuite } from './harness/console_suite.mjs';
@@ -43,5 +44,25 @@ test('requireLogin without the plugin says what is missing', async () => {
   const reply = await app.inject('/');
   assert.equal(reply.statusCode, 500);
   assert.match(reply.json().message, /requireLogin\(\) without flyteLogin/);
+  await app.close();
+});
+
+test('Fastify 4 serves alike', async () => {
+  const app = fastify4();
+  await app.register(flyteLogin, OPTIONS);
+  app.get('/', async (request) => ({ user: request.flyteAuth.user ?? null }));
+  app.get('/console', { onRequest: requireLogin() }, async () => 'never');
+  assert.deepEqual((await app.inject('/')).json(), { user: null });
+  const sent = await app.inject({ url: '/console?a=b', headers: { accept: 'text/html' } });
+  assert.equal(sent.statusCode, 302);
+  assert.equal(sent.headers.location, '/login?return_to=%2Fconsole%3Fa%3Db');
+  const posted = await app.inject({
+    method: 'POST',
+    url: '/callback',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: 'state=x&code=y',
+  });
+  assert.equal(posted.statusCode, 400);
+  assert.equal(posted.json().error, 'login_unknown');
   await app.close();
 });

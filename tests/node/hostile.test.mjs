@@ -30,9 +30,10 @@ function refused(answer, status, code) {
   assert.equal(answer.headers['x-injected'], undefined);
   const { searchParams } = new URL(answer.url);
   for (const [name, value] of searchParams) {
-    if (value.length > 5) assert.ok(!answer.text.includes(value), `${name} is shown`);
+    // `access_denied` is our word for it too.
+    if (value.length > 5 && value !== code) assert.ok(!answer.text.includes(value), `${name} is shown`);
   }
-  if (code) assert.match(answer.text, new RegExp(`"error":"${code}"`));
+  if (code && answer.headers['content-type'].startsWith('application/json')) assert.equal(answer.json().error, code);
 }
 
 function changed(url, changes) {
@@ -60,7 +61,10 @@ for (const kind of ['express', 'fastify', 'web']) {
         for (const secret of [...secrets, ...(await issuer.secrets())]) {
           assert.ok(!app.output.includes(secret), `a secret is in the log:\n${app.output}`);
         }
-        assert.doesNotMatch(app.output, /eyJ[\w-]{10}|zq"|flyte_auth(_t_\w+|\.\d)?=\S/);
+        assert.doesNotMatch(app.output, /eyJ[\w-]{10}|flyte_auth(_t_\w+|\.\d)?=\S/);
+        // Nor can a visitor write lines of his own, or colours.
+        // eslint-disable-next-line no-control-regex
+        assert.doesNotMatch(app.output, /^forged|\u001b|\r/m);
       } finally {
         await app?.stop();
         await issuer?.stop();
@@ -146,17 +150,16 @@ for (const kind of ['express', 'fastify', 'web']) {
 
       for (const [error, status, code] of [
         ['access_denied', 403, 'access_denied'],
-        ['invalid_scope', 403, undefined],
+        ['invalid_scope', 500, 'internal'],
         ['server_error', 503, 'provider_unavailable'],
-        [MARKUP, undefined, undefined],
+        [MARKUP, 403, 'login_refused'],
       ]) {
         test(`an error reply with markup: ${error.slice(0, 15)}`, async () => {
           for (const accept of ['text/html', 'application/json']) {
             const { visitor, callback } = await answered('alice');
-            const changes = { code: undefined, error, error_description: MARKUP, error_uri: `javascript:${MARKUP}` };
+            const changes = { code: undefined, error, error_description: `${MARKUP}\r\nforged\u001b[31m`, error_uri: `javascript:${MARKUP}` };
             const answer = await visitor.request(changed(callback, changes), { headers: { accept } });
-            refused(answer, status ?? answer.status, accept === 'text/html' ? undefined : code);
-            assert.ok(answer.status >= 400);
+            refused(answer, status, code);
             assert.match(answer.headers['content-type'], accept === 'text/html' ? /^text\/html/ : /^application\/json/);
             await nobody(visitor);
           }
@@ -347,15 +350,15 @@ for (const kind of ['express', 'fastify', 'web']) {
       });
 
       test('no header can be written through an address', async () => {
-        const injected = '/x%0d%0aX-Injected:%20yes%0d%0a%0d%0a<svg onload=alert(7)>';
+        const injected = '/x%0d%0aX-Injected:%20yes%0d%0a%0d%0a%3Csvg%20onload=alert(7)%3E';
         for (const path of [
           `/login?return_to=${injected}`,
           `/callback?state=${injected}`,
           `/logout?return_to=${injected}`,
         ]) {
           const answer = await new Visitor().request(app.url, { target: path });
-          assert.equal(answer.headers['x-injected'], undefined);
-          assert.doesNotMatch(answer.text, /<svg/);
+          assert.equal(answer.headers['x-injected'], undefined, path);
+          assert.doesNotMatch(answer.text, /<svg/, path);
         }
       });
     });
@@ -442,6 +445,8 @@ for (const kind of ['express', 'fastify', 'web']) {
     test('the provider signs with a new key: who is signed in stays so, and others sign in', async () => {
       const before = await signedIn(app, 'alice');
       await issuer.rotateKeys();
+      // Its keys are not fetched again sooner, whatever key ids come.
+      app.clock(61_000);
       const rotated = await signedIn(app, 'bob');
       for (const [visitor, subject] of [
         [before, 'alice'],
@@ -454,7 +459,7 @@ for (const kind of ['express', 'fastify', 'web']) {
 
     test('a provider that does not answer', async () => {
       const { visitor, callback } = await answered('alice');
-      await issuer.fail('/token', 502);
+      await issuer.fail('/token', 502, app);
       const answer = await visitor.request(callback, { headers: PROGRAM });
       refused(answer, 503, 'provider_unavailable');
       assert.ok(Number(answer.headers['retry-after']) >= 1);

@@ -1,5 +1,5 @@
-// One process that does nothing but load a package: `node load.mjs [PACKAGE [native]]`. With `native` the native library
-// too, which flyte-auth loads with its first use: a session is made.
+// One process that does nothing but load a package: `node load.mjs [PACKAGE [native]]`. With `native` the native
+// library too, which flyte-auth loads with its first use: a session is made.
 const [, , name, native] = process.argv;
 if (name) {
   const { Session } = await import(name);

@@ -1,6 +1,6 @@
 // A console on Express in a process of its own, with the sign-in of one subject, for `web.mjs`, which speaks to it by
-// stdin: {"port": 0}, answered by {"port"}; {"kind", "issuer", "clientId", "clientSecret", "baseURL", "secret"}, answered
-// by {"ready"}; then each line asks for the microseconds of CPU it has used so far, answered by {"cpu"}.
+// stdin: {"port": 0}, answered by {"port"}; {"kind", "issuer", "clientId", "clientSecret", "baseURL", "secret"},
+// answered by {"ready"}; then each line asks for the microseconds of CPU it has used so far, answered by {"cpu"}.
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 

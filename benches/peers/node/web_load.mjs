@@ -1,5 +1,5 @@
-// Load in a process of its own: each line of stdin is an order, {"url", "cookie", "connections", "seconds"}, answered by
-// {"requests", "seconds"}. Anything but success is an error.
+// Load in a process of its own: each line of stdin is an order, {"url", "cookie", "connections", "seconds"}, answered
+// by {"requests", "seconds"}. Anything but success is an error.
 import { createInterface } from 'node:readline';
 
 import autocannon from 'autocannon';

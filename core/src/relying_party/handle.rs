@@ -162,16 +162,14 @@ impl Inner {
 
     /// Serves what was seen: whatever could be renewed was.
     fn serve(self: &Arc<Self>, request: &Request, guard: Guard, seen: Seen, now: Timestamp) -> Handled {
+        if matches!(seen, Seen::Found(_)) && self.settings.is_forged(request) {
+            return match guard {
+                Guard::Look => Handled::default(),
+                Guard::Login => self.answer(request, &page::FORGED).into(),
+            };
+        }
         match self.usable(seen, now) {
-            Usable::Found(found) => {
-                if self.settings.is_forged(request) {
-                    return match guard {
-                        Guard::Look => Handled::default(),
-                        Guard::Login => page::answer(request, &self.settings.paths.login, &page::FORGED).into(),
-                    };
-                }
-                self.signed_in(found, now)
-            }
+            Usable::Found(found) => self.signed_in(found, now),
             Usable::Nobody(cleared) => match guard {
                 Guard::Look => Handled { set_cookies: cleared, ..Handled::default() },
                 Guard::Login => web::with_cookies(self.unauthenticated(request), cleared).into(),

@@ -161,7 +161,7 @@ impl Inner {
         }
         let text = std::str::from_utf8(record).ok()?;
         let opened = self.settings.keys.open(Purpose::Record, &record_key(sid), text)?;
-        let data = Data::from_bytes(&opened.plain).filter(|data| data.sid == sid)?;
+        let data = Data::from_bytes(&opened.plain)?;
         let (generation, used) = (data.generation, data.used);
         let snapshot = Snapshot::new(data, &self.settings.header_name);
         let live = self.registry.admit(snapshot, self.context.clock.now())?;

@@ -47,8 +47,10 @@ impl Inner {
             (current.lives(at) && !live.is_rejected(current.generation())).then(|| current.token.clone())
         };
         let mut failed = None;
+        // Read first: whoever renews it after this must not cause a second exchange.
+        let than = live.current().generation();
         if !live.is_over() && self.is_due(live, now) {
-            let flight = self.join(live, live.current().generation());
+            let flight = self.join(live, than, now);
             failed = match serving(now) {
                 None => flight.await.err(),
                 Some(_) => tokio::time::timeout(PATIENCE, flight).await.ok().and_then(Result::err),
@@ -92,13 +94,18 @@ impl Inner {
     }
 
     /// Joins the exchange that runs, or starts one for the tokens of generation `than`.
-    fn join(self: &Arc<Self>, live: &Arc<Live>, than: u64) -> Flight {
+    pub(super) fn join(self: &Arc<Self>, live: &Arc<Live>, than: u64, now: Timestamp) -> Flight {
         let mut turn = locked(&live.turn);
         if let Some(running) = turn.running.as_ref().filter(|running| running.peek().is_none()) {
             return running.clone();
         }
         if live.current().generation() > than {
             return ready(Ok(())).boxed().shared();
+        }
+        if let (Some(error), Some(until)) = (&turn.last_error, turn.not_before)
+            && now < until
+        {
+            return ready(Err(error.clone())).boxed().shared();
         }
         let (inner, session) = (Arc::clone(self), Arc::clone(live));
         let task = tokio::spawn(async move {

@@ -59,7 +59,7 @@ impl Purpose {
         match self {
             Self::Session => 16 * 1024,
             Self::SessionId => 512,
-            Self::Record => 1024 * 1024,
+            Self::Record => 4 * 1024 * 1024,
             Self::Transaction => 4096,
             Self::Confirmation => 512,
         }

@@ -129,6 +129,8 @@ pub(crate) struct Inner {
     background_after: AtomicI64,
     /// A record that could not be saved: it must not be lost while this process lives.
     unsaved: Mutex<Option<keeping::Unsaved>>,
+    /// The refresh token that the server refused last.
+    refused: Mutex<Option<refresh::Refused>>,
     /// Rejections that are not written down yet: generation, and age of its token.
     rejected: Mutex<Vec<(u64, Duration)>>,
     troubles: Troubles,
@@ -233,6 +235,7 @@ impl SessionBuilder {
                 troubles: Troubles::new(self.state.as_deref(), &key),
                 skew,
                 rejected: Mutex::default(),
+                refused: Mutex::default(),
                 place,
                 context: Context { transport, clock: self.clock, entropy: self.entropy },
                 discoverer,

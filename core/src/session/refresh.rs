@@ -11,6 +11,7 @@ use super::engine::{Want, is_fresh, publish, publish_no_auth, rejected, serves};
 use super::keeping::{self, Held, load, lock, new_record, save};
 use super::under_way::UnderWay;
 use super::{Inner, Source, Token, adopt, identity, static_token};
+use crate::clock::Timestamp;
 use crate::config::{SecretSource, Setting};
 use crate::credential::client_credentials::{self, ClientCredentials};
 use crate::credential::{TokenSet, exchange, external_command};
@@ -267,12 +268,32 @@ fn ended(inner: &Inner, code: &'static str, why: String) -> Error {
         .with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))
 }
 
+/// A refresh token that the server does not take is not shown to it again for this long, by callers that come a moment
+/// later: a server may take that for a theft.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// The record whose refresh token the server refused.
+pub(super) struct Refused {
+    record: u64,
+    until: Timestamp,
+    error: Error,
+}
+
+fn refused_a_moment_ago(inner: &Inner, record: &Record) -> Option<Error> {
+    let refused = super::locked(&inner.refused);
+    let refused = refused.as_ref()?;
+    (refused.record == record.generation && inner.context.clock.now() < refused.until).then(|| refused.error.clone())
+}
+
 /// The refresh-token grant.
 pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Record) -> Result<Record> {
     let Some(refresh_token) = &record.refresh_token else {
         let why = format!("the session with {} has expired and there is no refresh token", inner.place);
         return Err(ended(inner, "session_expired", why));
     };
+    if let Some(error) = refused_a_moment_ago(inner, record) {
+        return Err(error);
+    }
     // The tokens belong to the client that obtained them, whichever the endpoint names by now.
     let client_id = match &record.client_id {
         Some(id) => id.clone(),
@@ -305,7 +326,14 @@ pub(super) async fn refresh(inner: &Arc<Inner>, server: &ServerAuth, record: &Re
                         Err(error)
                     }
                 }
-                _ => Err(error.with_next(format!("Run: flyte-auth login {}", identity::login_argument(&inner.config)))),
+                _ => {
+                    let next = format!("Run: flyte-auth login {}", identity::login_argument(&inner.config));
+                    let error = error.with_next(next);
+                    let until = inner.context.clock.now().plus(REFUSED_FOR);
+                    *super::locked(&inner.refused) =
+                        Some(Refused { record: record.generation, until, error: error.clone() });
+                    Err(error)
+                }
             }
         }
         Err(error) => Err(error),

@@ -62,16 +62,24 @@ export function addWhenSent(response: ServerResponse, cookies: DueCookies): void
  * have none.
  */
 function withCookies(headers: unknown, due: readonly string[]): object | false {
-  const isCookie = (name: unknown): boolean => String(name).toLowerCase() === 'set-cookie';
-  if (Array.isArray(headers)) {
-    // Node takes pairs only where no header was set before: ours must not be.
-    if (Array.isArray(headers[0])) return [...(headers as unknown[]), ...due.map((value) => ['set-cookie', value])];
-    const hasCookie = headers.some((name, at) => at % 2 === 0 && isCookie(name));
-    return hasCookie && [...(headers as unknown[]), ...due.flatMap((value) => ['set-cookie', value])];
-  }
   if (typeof headers !== 'object' || headers === null) return false;
-  const name = Object.keys(headers).find(isCookie);
-  if (name === undefined) return false;
-  const own = (headers as OutgoingHttpHeaders)[name];
-  return { ...headers, [name]: [...listed(own), ...due] };
+  if (!Array.isArray(headers)) {
+    const name = Object.keys(headers).find(isCookie);
+    return name !== undefined && { ...headers, [name]: [...listed((headers as OutgoingHttpHeaders)[name]), ...due] };
+  }
+  const inPairs = Array.isArray(headers[0]);
+  const given = inPairs ? (headers as Pair[]) : [...pairs(headers as OutgoingHttpHeader[])];
+  const own = given.filter(([name]) => isCookie(name)).flatMap(([, value]) => listed(value));
+  // Node takes pairs only where no header was set before: ours must not be.
+  if (own.length === 0 && !inPairs) return false;
+  // As one entry: of several the last one replaces the others before Node 22.
+  const others = given.filter(([name]) => !isCookie(name));
+  const all: Pair[] = [...others, ['set-cookie', [...own, ...due]]];
+  return inPairs ? all : all.flat(1);
+}
+
+type Pair = [name: OutgoingHttpHeader, value: OutgoingHttpHeader];
+
+function isCookie(name: OutgoingHttpHeader): boolean {
+  return String(name).toLowerCase() === 'set-cookie';
 }

@@ -2,6 +2,7 @@
 
 import { checked, type Table } from '../arguments';
 import type { FlyteAuthError } from '../errors';
+import type { SessionStore } from './store';
 
 /** How a web app signs people in. Times are milliseconds. */
 export interface FlyteLoginOptions {
@@ -44,9 +45,9 @@ export interface FlyteLoginOptions {
   sameSite?: 'lax' | 'strict' | 'none' | undefined;
   /** Further origins that `return_to` may lead to; paths of this app always may. */
   returnTo?: readonly string[] | undefined;
-  /** Further origins whose pages may send requests that change something. */
+  /** Further origins whose pages may send requests that change something; `returnTo` gives no such right. */
   trustedOrigins?: readonly string[] | undefined;
-  /** Where a sign-in ends that names no place; the base URL unless said. */
+  /** Where a sign-in ends that names no place: a path of this app; `baseURL` unless said. */
   home?: string | undefined;
   /** The address where a logout ends; registered at the provider (`post_logout_redirect_uris`). */
   postLogoutRedirect?: string | undefined;
@@ -63,10 +64,11 @@ export interface FlyteLoginOptions {
   /** The header that a Flyte server wants the token in; `authorization` unless said. */
   headerName?: string | undefined;
   /**
-   * Where sessions are. `cookie` (unless said): sealed, in the browser, any replica serves it. `memory`: in this
-   * process, the browser has a random name only; a restart signs everybody out.
+   * Where sessions are. `cookie` (unless said): sealed, in the browser. `memory`: in this process, the browser has a random
+   * name only; a restart signs everybody out. A `SessionStore`: wherever it keeps them. Several replicas need one that
+   * they share, or a balancer that keeps a browser at one of them: a refresh token is good for one of them only.
    */
-  store?: 'cookie' | 'memory' | undefined;
+  store?: 'cookie' | 'memory' | SessionStore | undefined;
   /** A file of CA certificates (PEM) for the provider's TLS. */
   caCert?: string | undefined;
   /** Do not verify the provider's certificate: for tests alone. */
@@ -124,8 +126,15 @@ const NEEDED = ['issuer', 'clientId', 'baseURL', 'cookieKeys'] as const;
  * @throws {TypeError} an option is missing, unknown or of the wrong type.
  */
 export function loginOptions(options: FlyteLoginOptions): Omit<FlyteLoginOptions, 'baseURL'> & { baseURL: string } {
-  const given: object = options?.baseURL instanceof URL ? { ...options, baseURL: options.baseURL.href } : options;
-  return needed(checked(given, LOGIN), NEEDED) as Omit<FlyteLoginOptions, 'baseURL'> & { baseURL: string };
+  const { baseURL, store, ...rest } = options ?? {};
+  const given = {
+    ...rest,
+    ...(baseURL !== undefined && { baseURL: baseURL instanceof URL ? baseURL.href : baseURL }),
+    ...(typeof store === 'string' && { store }),
+  };
+  const known = needed(checked<object>(options && given, LOGIN), NEEDED);
+  // Anything else that is given for one is looked at where it is to serve.
+  return { ...known, ...(store != null && { store }) } as Omit<FlyteLoginOptions, 'baseURL'> & { baseURL: string };
 }
 
 /** `options`, if all that are needed are there. */

@@ -7,6 +7,7 @@ import { DueCookies } from './cookies';
 import { type FlyteLoginOptions, loginOptions } from './options';
 import { type OnProblem, tell, toStderr } from './problems';
 import { pathOf } from './request';
+import { serving } from './store';
 import { type FlyteAuth, NOBODY, type User } from './types';
 import { UserSession } from './user_session';
 
@@ -28,8 +29,10 @@ export class Party {
   readonly paths: readonly string[];
 
   constructor(options: FlyteLoginOptions) {
-    const { baseURL: baseUrl, onProblem, ...rest } = loginOptions(options);
-    this.#native = translating(() => new (addon().RelyingParty)({ ...rest, baseUrl } as RelyingPartyOptions));
+    const { baseURL: baseUrl, onProblem, store, ...rest } = loginOptions(options);
+    const named = { ...rest, baseUrl, ...(typeof store === 'string' && { store }) } as RelyingPartyOptions;
+    const serve = store === undefined || typeof store === 'string' ? null : serving(store);
+    this.#native = translating(() => new (addon().RelyingParty)(named, serve));
     this.#onProblem = onProblem;
     this.paths = this.#native.paths;
     const [, callback, logout] = this.paths;

@@ -4,17 +4,16 @@ import type { WebRequest } from '../native';
 
 /** What Rust reads of a request; nothing else goes there. */
 const READ = [
-  'cookie',
-  'authorization',
-  'origin',
-  'referer',
-  'host',
   'accept',
   'content-type',
-  'x-requested-with',
-  'sec-fetch-site',
-  'sec-fetch-mode',
+  'cookie',
+  'origin',
+  'referer',
   'sec-fetch-dest',
+  'sec-fetch-mode',
+  'sec-fetch-site',
+  'sec-purpose',
+  'x-requested-with',
 ] as const;
 
 /** More than Rust takes: whoever sends more has sent too much, and is not read to the end. */
@@ -42,8 +41,8 @@ export function pathOf(target: string): string {
 }
 
 /** A flat list of names and values in pairs. */
-export function* pairs(flat: readonly string[]): Generator<[string, string]> {
-  for (let at = 0; at + 1 < flat.length; at += 2) yield [flat[at] as string, flat[at + 1] as string];
+export function* pairs<T>(flat: readonly T[]): Generator<[name: T, value: T]> {
+  for (let at = 0; at + 1 < flat.length; at += 2) yield [flat[at] as T, flat[at + 1] as T];
 }
 
 /** Gathers a body, up to one byte more than may be: too much is Rust's to refuse, and must be seen to be. */

@@ -24,8 +24,8 @@ export interface SessionStore {
  */
 export function serving(store: SessionStore): (call: StoreCall) => void {
   for (const method of ['get', 'set', 'delete'] as const) {
-    if (typeof store[method] !== 'function') {
-      throw new TypeError(`store must have the methods get, set and delete; ${method} is ${typeName(store[method])}`);
+    if (typeof store?.[method] !== 'function') {
+      throw new TypeError(`store must have the methods get, set and delete; ${method} is ${typeName(store?.[method])}`);
     }
   }
   return (call) => void answered(store, call);

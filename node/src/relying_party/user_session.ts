@@ -1,5 +1,6 @@
 /** The tokens of a user who is signed in to this app. */
 
+import { LoginRequiredError } from '../errors';
 import type * as Native from '../native';
 import { type Token, Tokens, type TokenSource } from '../token';
 import type { WaitOptions } from '../wait';
@@ -37,20 +38,27 @@ export class UserSession implements TokenSource {
   /**
    * A token for the next call in the user's name.
    *
-   * @throws {LoginRequiredError} the session has ended: the user has to sign in again.
+   * @throws {LoginRequiredError} the session has ended: the user has to sign in again. Its `statusCode` is 401: thrown on
+   *   to Express or Fastify, it is the answer.
    * @throws {NetworkError | ServerError} the provider cannot refresh it now.
    */
   token(options?: WaitOptions): Promise<Token | null> {
-    return this.#tokens.token(options);
+    return this.#tokens.token(options).catch(asAnswer);
   }
 
   /** The header for the next call in the user's name, `{name: value}`; errors as `token()`. */
   headers(options?: WaitOptions): Promise<Record<string, string>> {
-    return this.#tokens.headers(options);
+    return this.#tokens.headers(options).catch(asAnswer);
   }
 
   /** The server rejected this token (401, gRPC 16): it is not served again. */
   invalidate(token?: Token): void {
     this.#tokens.invalidate(token);
   }
+}
+
+/** For the error handlers of Express (`status`) and Fastify: nothing is broken here. */
+function asAnswer(error: unknown): never {
+  if (error instanceof LoginRequiredError) Object.assign(error, { status: 401, statusCode: 401 });
+  throw error;
 }

@@ -23,15 +23,15 @@ export class App {
    * Starts one.
    *
    * @param {import('./issuer.mjs').Issuer} issuer
-   * @param {{kind?: string, options?: object, bearer?: object, parser?: boolean}} [given] `options` are flyteLogin's,
-   *   over those that every test has
+   * @param {{kind?: string, options?: object, bearer?: object, parser?: boolean, runtime?: string[]}} [given]
+   *   `options` are flyteLogin's, over those that every test has; `runtime` is the command that runs it
    */
   static async start(issuer, given = {}) {
     return App.#start(issuer, given, 0);
   }
 
   static async #start(issuer, given, wanted, registered) {
-    const program = new Program(FILE);
+    const program = new Program(FILE, { runtime: given.runtime });
     program.say({ port: wanted });
     const { port } = await program.line();
     const url = `http://localhost:${port}`;
@@ -53,6 +53,11 @@ export class App {
   /** All that it wrote so far to stdout and stderr. */
   get output() {
     return this.#program.output;
+  }
+
+  /** Its clock runs that many milliseconds ahead from now on. */
+  clock(offset) {
+    this.#program.clock(offset);
   }
 
   stop() {

@@ -37,13 +37,18 @@ export async function until(ask, holds) {
   }
 }
 
-export function consoleSuite(kind) {
-  describe(`${kind}: signing in`, () => {
+/**
+ * @param {string} kind of the app
+ * @param {{name?: string, runtime?: string[]}} [options] the command that runs it, where that is not this Node
+ */
+export function consoleSuite(kind, { name = kind, runtime } = {}) {
+  const start = (issuer, given = {}) => start(issuer, { runtime, ...given });
+  describe(`${name}: signing in`, () => {
     let issuer;
     let app;
     before(async () => {
       issuer = await Issuer.start();
-      app = await App.start(issuer, { kind });
+      app = await start(issuer);
     });
     after(async () => {
       await app?.stop();
@@ -206,7 +211,7 @@ export function consoleSuite(kind) {
     });
   });
 
-  describe(`${kind}: staying signed in`, () => {
+  describe(`${name}: staying signed in`, { concurrency: true }, () => {
     let issuer;
     before(async () => {
       issuer = await Issuer.start({ accessLifetime: 6 });
@@ -215,10 +220,10 @@ export function consoleSuite(kind) {
 
     for (const store of ['cookie', 'memory']) {
       test(`one refresh for each expiry, however many requests (${store})`, async () => {
-        let app = await App.start(issuer, { kind, options: { store } });
+        let app = await start(issuer, { options: { store } });
         try {
           const visitor = await signedIn(app, `carol-${store}`);
-          const before = await issuer.refreshes();
+          const before = await issuer.refreshes(app);
           const ask = () => visitor.request(`${app.url}/api/token`, { headers: SAME_ORIGIN });
           const hashes = new Set();
           const round = async () => {
@@ -230,7 +235,7 @@ export function consoleSuite(kind) {
             }
           };
           await until(round, () => hashes.size >= 3);
-          const refreshes = (await issuer.refreshes()).slice(before.length);
+          const refreshes = (await issuer.refreshes(app)).slice(before.length);
           assert.equal(refreshes.length, hashes.size - 1);
           assert.equal(new Set(refreshes.map(({ presented }) => presented)).size, refreshes.length);
           assert.ok(refreshes.every(({ status }) => status === 200));
@@ -246,7 +251,7 @@ export function consoleSuite(kind) {
     }
 
     test('a session that the provider ended is over', async () => {
-      const app = await App.start(issuer, { kind });
+      const app = await start(issuer);
       try {
         const visitor = await signedIn(app, 'dave');
         await issuer.revoke('dave');
@@ -262,12 +267,12 @@ export function consoleSuite(kind) {
     });
 
     test('a provider out of order ends no session', async () => {
-      const app = await App.start(issuer, { kind });
+      const app = await start(issuer);
       try {
         const visitor = await signedIn(app, 'erin');
         const ask = () => visitor.request(`${app.url}/api/token`, { headers: SAME_ORIGIN });
         const { hash } = (await ask()).json();
-        await issuer.fail('/token', 503);
+        await issuer.fail('/token', 503, app);
         const next = await until(ask, (answer) => answer.status === 200 && answer.json().hash !== hash);
         assert.equal(next.json().subject, 'erin');
         assert.equal((await issuer.events('fault')).length, 1);
@@ -277,7 +282,7 @@ export function consoleSuite(kind) {
     });
 
     test('sessions in memory end with the process; the cookie holds a name alone', async () => {
-      let app = await App.start(issuer, { kind, options: { store: 'memory' } });
+      let app = await start(issuer, { options: { store: 'memory' } });
       try {
         const visitor = await signedIn(app, 'large-frank');
         const [cookie, ...more] = sessionCookies(visitor, app);
@@ -291,7 +296,7 @@ export function consoleSuite(kind) {
     });
   });
 
-  describe(`${kind}: what a browser posts`, () => {
+  describe(`${name}: what a browser posts`, () => {
     let issuer;
     before(async () => {
       issuer = await Issuer.start();
@@ -300,7 +305,7 @@ export function consoleSuite(kind) {
 
     for (const parser of [false, true]) {
       test(`the provider's form post signs in (${parser ? 'with a parser of the app' : 'without a parser'})`, async () => {
-        const app = await App.start(issuer, { kind, parser, options: { extraParams: { response_mode: 'form_post' } } });
+        const app = await start(issuer, { parser, options: { extraParams: { response_mode: 'form_post' } } });
         try {
           const visitor = new Visitor();
           const form = await visitor.walk(`${app.url}/login?return_to=/console`);
@@ -318,7 +323,7 @@ export function consoleSuite(kind) {
       });
 
       test(`a body that is too large is refused (${parser ? 'with a parser of the app' : 'without a parser'})`, async () => {
-        const app = await App.start(issuer, { kind, parser });
+        const app = await start(issuer, { parser });
         try {
           const visitor = new Visitor();
           for (const path of ['/callback', '/logout']) {
@@ -333,11 +338,10 @@ export function consoleSuite(kind) {
     }
   });
 
-  describe(`${kind}: elsewhere`, () => {
+  describe(`${name}: elsewhere`, () => {
     test('a console below a path', async () => {
       const issuer = await Issuer.start();
-      const app = await App.start(issuer, {
-        kind,
+      const app = await start(issuer, {
         options: { loginPath: '/auth/in', callbackPath: '/auth/back', logoutPath: '/auth/out', mePath: '/auth/me' },
         registration: { callback: '/auth/back' },
       });

@@ -72,9 +72,10 @@ export class Issuer {
     return this.#ask('/events').then((events) => events.filter((event) => !kind || event.kind === kind));
   }
 
-  /** Exchanges of refresh tokens so far. */
-  async refreshes() {
-    return (await this.events('token')).filter(({ grant }) => grant === 'refresh_token');
+  /** Exchanges of this app's refresh tokens so far. */
+  async refreshes({ client }) {
+    const exchanges = await this.events('token');
+    return exchanges.filter((each) => each.grant === 'refresh_token' && each.client === client.clientId);
   }
 
   /** Every token that it issued. */
@@ -90,8 +91,9 @@ export class Issuer {
     return this.#ask('/revoke', { user });
   }
 
-  fail(path, status, count = 1) {
-    return this.#ask('/faults', { path, status, count });
+  /** The next answer at `path` to this app is this status. */
+  fail(path, status, { client }) {
+    return this.#ask('/faults', { path, status, client: client.clientId });
   }
 
   stop() {

@@ -1,6 +1,8 @@
 // A program in a process of its own: started, spoken to by its stdin, its output kept, and ended with the test.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Home } from './home.mjs';
 
@@ -12,24 +14,34 @@ export class Program {
   output = '';
   #child;
   #lines;
+  #clock;
   #home = new Home();
   #name;
 
   /**
-   * Starts `node FILE`. Each has a home of its own: no test touches the developer's.
+   * Starts it. Each has a home of its own: no test touches the developer's.
    *
    * @param {string} file
-   * @param {{env?: Record<string, string>, args?: string[]}} [options]
+   * @param {{env?: Record<string, string>, runtime?: string[]}} [options] `runtime`: this Node, unless said
    */
-  constructor(file, { env = {}, args = [] } = {}) {
+  constructor(file, { env = {}, runtime = [process.execPath] } = {}) {
     this.#name = file;
-    this.#child = spawn(process.execPath, [file, ...args], { env: this.#home.env(env) });
+    this.#clock = join(this.#home.path, 'clock');
+    this.clock(0);
+    const given = { FLYTE_AUTH_TESTING_CLOCK: this.#clock, ...env };
+    const [command, ...words] = runtime;
+    this.#child = spawn(command, [...words, file], { env: this.#home.env(given) });
     // It may have ended before it was told all.
     this.#child.stdin.on('error', () => {});
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.output += text));
     }
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** Its clock, if it has our native half, runs that many milliseconds ahead from now on. */
+  clock(offset) {
+    writeFileSync(this.#clock, String(offset));
   }
 
   /** The next line of its stdout, which is JSON. */

@@ -23,6 +23,7 @@ fn who_may_change_something() {
         (&[(fetch, "")], true),
         (&[(fetch, "something-new")], true),
         (&[(fetch, "same-origin"), (fetch, "cross-site")], true),
+        (&[(fetch, "same-origin"), (fetch, "same-origin"), (origin, own)], true),
         (&[(fetch, "cross-site"), (origin, own)], true),
         (&[(fetch, "cross-site"), (origin, "https://partner.example")], false),
         (&[(fetch, "same-site"), (origin, "https://partner.example")], false),

@@ -27,6 +27,16 @@ async fn a_session_that_nobody_uses_ends() {
 }
 
 #[tokio::test]
+async fn use_counts_though_the_browser_missed_the_new_cookie() {
+    let world = short();
+    let browser = world.sign_in().await;
+    for _ in 0..4 {
+        world.clock.advance(599 * SECOND);
+        assert!(world.rp.handle(&browser.get("/x"), Guard::Login).await.signed_in.is_some());
+    }
+}
+
+#[tokio::test]
 async fn idleness_counts_over_a_restart() {
     let world = short();
     let mut browser = world.sign_in().await;

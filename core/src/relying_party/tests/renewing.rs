@@ -30,6 +30,24 @@ async fn fifty_requests_are_one_exchange() {
 }
 
 #[tokio::test]
+async fn whoever_decides_late_causes_no_second_exchange() {
+    let world = World::new();
+    let mut browser = world.sign_in().await;
+    due(&world);
+    let (inner, now) = (&world.rp.inner, world.clock.now());
+    assert_eq!(browser.open(&world.rp, "/x").await.signed_in.unwrap().freshness(), 2);
+    let sid = inner.session_id(&browser.get("/x")).unwrap();
+    let live = inner.registry.live(&sid).unwrap();
+    // Another request saw the first tokens, and comes only now.
+    inner.join(&live, 1, now).await.unwrap();
+    assert_eq!(world.idp.exchanges("refresh_token"), 1);
+    world.idp.set_mood(Mood::Down);
+    assert!(inner.join(&live, 2, now).await.is_err());
+    assert!(inner.join(&live, 2, now).await.is_err());
+    assert_eq!(world.idp.exchanges("refresh_token"), 2, "a failure that just was is not tried again");
+}
+
+#[tokio::test]
 async fn sessions_do_not_wait_for_each_other_and_threads_share() {
     let world = Arc::new(World::new());
     let browser = world.sign_in().await;
@@ -265,9 +283,11 @@ async fn another_provider_behind_the_same_name_gets_no_refresh_token() {
 async fn another_site_causes_no_exchange() {
     let world = World::new();
     let browser = world.sign_in().await;
-    due(&world);
     let forged = browser.request(Method::POST, "/x", &[("sec-fetch-site", "cross-site")]);
-    assert_eq!(world.rp.handle(&forged, Guard::Login).await.response.unwrap().status(), StatusCode::FORBIDDEN);
+    for wait in [DUE, EXPIRED] {
+        world.clock.advance(wait);
+        assert_eq!(world.rp.handle(&forged, Guard::Login).await.response.unwrap().status(), StatusCode::FORBIDDEN);
+    }
     assert_eq!(world.idp.exchanges("refresh_token"), 0);
 }
 

@@ -1,7 +1,9 @@
 use super::*;
 
 /// Every spelling that led somewhere else with some browser, framework or Flyte itself.
-const ELSEWHERE: [&str; 70] = [
+const ELSEWHERE: [&str; 72] = [
+    "https:///console.example/a",
+    "https:////console.example/a",
     "//evil.example",
     "///evil.example",
     "////evil.example",

@@ -156,14 +156,19 @@ async fn who_may_sign_a_person_out_by_get() {
     }
 }
 
+/// The token in the form of a page that asks.
+fn confirmation(page: &Response) -> String {
+    let (_, rest) = page.body().split_once("name=\"confirmation\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn the_page_that_asks_is_this_session_s_own() {
     let world = World::with(|builder, _| builder.provider_logout(false));
     let mut browser = world.sign_in().await;
     let link = browser.request(Method::GET, "/logout?return_to=/a%22%3E", &[("sec-fetch-site", "cross-site")]);
     let page = browser.send(&world.rp, &link, Guard::Look).await.response.unwrap();
-    let (_, rest) = page.body().split_once("name=\"confirmation\" value=\"").unwrap();
-    let token = rest.split('"').next().unwrap().to_owned();
+    let token = confirmation(&page);
     assert!(
         page.body().contains("action=\"/logout\"") && page.body().contains("value=\"/a%22%3E\""),
         "{}",
@@ -177,7 +182,9 @@ async fn the_page_that_asks_is_this_session_s_own() {
         request.body = Some(SecretBytes::from(format!("confirmation={token}&return_to=%2Fa")));
         request
     };
-    let other = world.sign_in().await;
+    let mut other = world.sign_in().await;
+    let link = other.request(Method::GET, "/logout", &[("sec-fetch-site", "cross-site")]);
+    let other_token = confirmation(&other.send(&world.rp, &link, Guard::Look).await.response.unwrap());
     let null = [("origin", "null")];
     for request in [
         send(&browser, "", &null),
@@ -194,7 +201,7 @@ async fn the_page_that_asks_is_this_session_s_own() {
     assert!(browser.session().is_empty());
 
     world.clock.advance(SECOND);
-    let late = send(&other, &token, &null);
+    let late = send(&other, &other_token, &null);
     assert_eq!(world.rp.handle(&late, Guard::Look).await.response.unwrap().status(), StatusCode::FORBIDDEN);
 }
 

@@ -122,7 +122,15 @@ const kinds = {
       const visit = await (open ? login.authenticate(request) : login.requireLogin(request));
       return visit.response ?? visit.apply(await routes[route](visit));
     };
-    server.on('request', (req, res) => void answered(serve, req, res));
+    if (!('Deno' in globalThis || 'Bun' in globalThis)) {
+      server.on('request', (req, res) => void answered(serve, req, res));
+      return;
+    }
+    // Their own servers, at the same port.
+    await new Promise((closed) => server.close(closed));
+    const place = { port, hostname: '127.0.0.1' };
+    if ('Bun' in globalThis) Bun.serve({ ...place, fetch: serve });
+    else await new Promise((onListen) => Deno.serve({ ...place, onListen }, serve));
   },
 };
 
@@ -149,8 +157,10 @@ process.on('SIGTERM', () => process.exit(0));
 process.stdin.on('end', () => process.exit(0));
 
 const server = createServer({ maxHeaderSize: 64 * 1024 });
-const { port } = await heard();
-server.listen(port, '127.0.0.1', () => said({ port: server.address().port }));
+const { port: wanted } = await heard();
+await new Promise((listening) => server.listen(wanted, '127.0.0.1', listening));
+const { port } = server.address();
+said({ port });
 const settings = await heard();
 verifier = new Verifier({ issuer: settings.login.issuer, audience: settings.bearer.audience });
 await kinds[settings.kind](settings, server);

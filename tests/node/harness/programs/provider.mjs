@@ -7,8 +7,8 @@
 // with "large" gets claims of 2 kB, also in the access token.
 //
 // Under `control`, for tests: GET /events is the list of what it was asked to do (tokens as SHA-256, shortened); GET
-// /secrets is every token that it issued; POST /keys signs with another key from now on; POST /revoke {user} ends all that this user was granted;
-// POST /faults {path, status, count} has the next `count` answers of `path` fail.
+// /secrets is every token that it issued; POST /keys signs with another key from now on; POST /revoke {user} ends all
+// that this user was granted; POST /faults {path, status, client} has the next answer of `path` to this client fail.
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -96,11 +96,12 @@ function watched(provider) {
   provider.on('server_error', (_ctx, error) => console.error('server_error', error));
   provider.on('end_session.success', () => events.push({ kind: 'end_session' }));
   provider.use(async (ctx, next) => {
-    const fault = faults.find(({ path, count }) => path === ctx.path && count > 0);
-    if (fault) {
-      fault.count -= 1;
-      events.push({ kind: 'fault', path: ctx.path });
-      ctx.status = fault.status;
+    const client = atob(/^Basic (.+)$/.exec(ctx.get('authorization'))?.[1] ?? '').split(':')[0];
+    const at = faults.findIndex((fault) => fault.path === ctx.path && fault.client === client);
+    if (at >= 0) {
+      const [{ status }] = faults.splice(at, 1);
+      events.push({ kind: 'fault', client });
+      ctx.status = status;
       ctx.body = 'out of order';
       return;
     }
@@ -108,18 +109,14 @@ function watched(provider) {
     for (const kind of ['access_token', 'refresh_token', 'id_token']) {
       if (typeof ctx.body?.[kind] === 'string') secrets.add(ctx.body[kind]);
     }
-    const { params, client } = ctx.oidc ?? {};
+    const { params } = ctx.oidc ?? {};
     if (ctx.path === '/token') {
       const presented = params?.refresh_token && digest(params.refresh_token);
-      events.push({ kind: 'token', grant: params?.grant_type, status: ctx.status, client: client?.clientId, presented });
+      events.push({ kind: 'token', grant: params?.grant_type, status: ctx.status, client, presented });
       const { accountId, grantId } = ctx.oidc?.entities?.AccessToken ?? {};
       if (accountId) grants.set(grantId, accountId);
     } else if (ctx.path === '/token/revocation') {
-      events.push({ kind: 'revocation', status: ctx.status, hint: params?.token_type_hint, token: digest(params?.token ?? '') });
-    } else if (ctx.path === '/auth') {
-      events.push({ kind: 'authorization', params: Object.keys(params ?? {}).filter((name) => params[name] !== undefined) });
-    } else if (ctx.path === '/me') {
-      events.push({ kind: 'userinfo', status: ctx.status });
+      events.push({ kind: 'revocation', status: ctx.status, client, hint: params?.token_type_hint });
     }
   });
   return provider;
