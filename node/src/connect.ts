@@ -35,8 +35,8 @@ type AsyncItem = Messages extends AsyncIterable<infer Item> ? Item : never;
  * A call waits for a token only if none is in memory, at most until its deadline or its signal. What goes wrong with the
  * session comes out of the call as `cause` of its `ConnectError`.
  *
- * Put it first: interceptors are called from the last to the first, and those that make a call again then get a fresh
- * token each time. The address that a transport connects to is its own affair: it must be the session's endpoint.
+ * Put it last: interceptors before it, which may make a call again, then get a fresh token each time. The address that a
+ * transport connects to is its own affair: it must be the session's endpoint.
  */
 export function authInterceptor(session: TokenSource): Interceptor {
   const source = sourceOf(session);
