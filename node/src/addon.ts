@@ -49,7 +49,7 @@ function load(): Addon {
   // Here and not above: it is a third of what importing this package would cost.
   const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
   // Workers end before the main thread; what they began is waited for there.
-  if (isMainThread) found.atExit();
+  if (isMainThread) process.once('exit', () => found.atExit());
   return found;
 }
 

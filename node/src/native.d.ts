@@ -200,7 +200,10 @@ export declare class Verifier {
   verifyLogoutToken(token: string, clientId: string, cancel?: Cancel | undefined | null): Promise<LogoutTokenClaims>
 }
 
-/** Has the end of this environment, the main thread's, wait for refreshes that are on their way to the store. */
+/**
+ * Waits for refreshes that are on their way to the store, and lets none begin: the process ends. JavaScript calls it, since
+ * Node runs no hook of an addon when a program calls `process.exit()`.
+ */
 export declare function atExit(): void
 
 /** Either `token`, or the `response` to a request without a good one. */

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use flyte_auth::session::{begin_no_more, under_way};
 use flyte_auth::{Error, ErrorKind, Result};
-use napi::Env;
 use napi_derive::napi;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -37,17 +36,15 @@ pub(crate) fn handle() -> Result<Handle> {
     Ok(RUNTIME.get_or_init(|| made).handle().clone())
 }
 
-/// Has the end of this environment, the main thread's, wait for refreshes that are on their way to the store.
+/// Waits for refreshes that are on their way to the store, and lets none begin: the process ends. JavaScript calls it, since
+/// Node runs no hook of an addon when a program calls `process.exit()`.
 #[napi]
-pub fn at_exit(env: Env) -> napi::Result<()> {
-    env.add_env_cleanup_hook((), |()| {
-        begin_no_more();
-        let until = now() + LONGEST_END;
-        while under_way() > 0 && now() < until {
-            pause(Duration::from_millis(5));
-        }
-    })?;
-    Ok(())
+pub fn at_exit() {
+    begin_no_more();
+    let until = now() + LONGEST_END;
+    while under_way() > 0 && now() < until {
+        pause(Duration::from_millis(5));
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long the process's end waits is no clock of the engine's")]
