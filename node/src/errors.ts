@@ -266,6 +266,11 @@ export function translating<T>(work: () => T): T {
   }
 }
 
-function chain(causes: readonly string[]): Error | undefined {
-  return causes.reduceRight<Error | undefined>((cause, message) => new Error(message, cause && { cause }), undefined);
+function chain(messages: readonly string[]): Error | undefined {
+  return messages.reduceRight<Error | undefined>((beneath, message) => {
+    const cause = new Error(message, beneath && { cause: beneath });
+    // It happened in Rust: where it was made here is no news.
+    cause.stack = String(cause);
+    return cause;
+  }, undefined);
 }

@@ -1,14 +1,13 @@
 // `examples/node-web`: the console in ten lines, with a real provider and a Flyte server that takes its tokens.
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { COOKIE_KEY } from './harness/apps.mjs';
 import { Issuer } from './harness/issuer.mjs';
+import { closedPort } from './harness/ports.mjs';
 import { Program } from './harness/program.mjs';
 import { Sandbox } from './harness/sandbox.mjs';
 import { Visitor } from './harness/visitor.mjs';
@@ -35,17 +34,8 @@ after(async () => {
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 test('a person signs in, and Flyte is asked in their name', async () => {
-  const port = await freePort();
+  const port = await closedPort();
   const baseURL = `http://localhost:${port}`;
   const { clientId, clientSecret } = await issuer.registerApp(baseURL);
   const env = {

@@ -8,7 +8,7 @@ for (const [name, words] of [
   ['deno', ['run', '--allow-all']],
   ['bun', []],
 ]) {
-  const command = fileURLToPath(new URL(`node_modules/.bin/${name}`, import.meta.url));
+  const command = fileURLToPath(new URL(`runtimes/node_modules/.bin/${name}`, import.meta.url));
   if (existsSync(command)) consoleSuite('web', { name, runtime: [command, ...words] });
   else test(name, { skip: `npm has installed no ${name} here` }, () => {});
 }

@@ -42,7 +42,7 @@ export async function until(ask, holds) {
  * @param {{name?: string, runtime?: string[]}} [options] the command that runs it, where that is not this Node
  */
 export function consoleSuite(kind, { name = kind, runtime } = {}) {
-  const start = (issuer, given = {}) => start(issuer, { runtime, ...given });
+  const start = (issuer, given = {}) => App.start(issuer, { kind, runtime, ...given });
   describe(`${name}: signing in`, () => {
     let issuer;
     let app;
