@@ -9,6 +9,7 @@ cargo clippy --workspace --all-targets --locked -- --deny warnings
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .
 scripts/check-expose.py
+scripts/node.sh lint
 
 scripts/deny.sh
 # Code that moved would leave a mutation that breaks nothing.

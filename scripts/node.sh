@@ -3,6 +3,7 @@
 #
 #   scripts/node.sh install      builds it for tests and unpacks it where tests/node finds it
 #   scripts/node.sh install-js   the same without the native half, which must be there already
+#   scripts/node.sh lint         its formatting and types
 #   scripts/node.sh test         its tests, all or the named files
 #   scripts/node.sh package      the release: the package and this platform's native one into dist/npm/
 #   scripts/node.sh bench        those packages where benches/peers/node finds them, beside their peers
@@ -70,7 +71,16 @@ package)
   ;;
 bench)
   installed benches/peers/node
+  # The identity provider of the web benchmark is the tests'.
+  installed tests/node
   unpacked dist/npm benches/peers/node
+  ;;
+lint)
+  installed node
+  npm run --silent --prefix node lint
+  # Tests, benchmarks and examples are formatted alike.
+  node node/node_modules/prettier/bin/prettier.cjs --config node/.prettierrc.json --log-level warn --check \
+    "tests/node/**/*.{mjs,ts}" "tests/conformance/node/*.mjs" "benches/peers/node/*.mjs" "examples/node*/**/*.{js,mjs,ts}"
   ;;
 test)
   shift
@@ -97,7 +107,7 @@ types)
   fi
   ;;
 *)
-  sed -n '2,11s/^# \{0,1\}//p' "$root/scripts/node.sh" >&2
+  sed -n '2,12s/^# \{0,1\}//p' "$root/scripts/node.sh" >&2
   exit 2
   ;;
 esac

@@ -45,5 +45,8 @@ describe('conformance', async () => {
 test('the runner uses the public API alone', () => {
   const source = readFileSync(`${folder}/node/runner.mjs`, 'utf8');
   const named = Array.from(source.matchAll(/(?:from |\)\)\()'([^']+)'/g), ([, name]) => name);
-  assert.deepEqual(named.filter((name) => !name.startsWith('node:')), ['flyte-auth']);
+  assert.deepEqual(
+    named.filter((name) => !name.startsWith('node:')),
+    ['flyte-auth'],
+  );
 });

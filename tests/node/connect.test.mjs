@@ -207,9 +207,7 @@ test("the sandbox's Flyte 2 service takes it", DEADLINE, async () => {
     service: [
       {
         name: 'IdentityService',
-        method: [
-          { name: 'UserInfo', inputType: '.google.protobuf.Empty', outputType: '.google.protobuf.Empty' },
-        ],
+        method: [{ name: 'UserInfo', inputType: '.google.protobuf.Empty', outputType: '.google.protobuf.Empty' }],
       },
     ],
   });

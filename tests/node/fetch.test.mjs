@@ -60,7 +60,10 @@ for (const [way, sending] of Object.entries(WAYS)) {
       const before = session.tryToken().headerValue;
       const answer = await sending()(`${service.origin}/`, { method: 'POST', body: 'text' });
       assert.deepEqual(answer, { status: 200, text: 'yes' });
-      assert.deepEqual(service.seen.map(({ body }) => body), ['text', 'text']);
+      assert.deepEqual(
+        service.seen.map(({ body }) => body),
+        ['text', 'text'],
+      );
       assert.deepEqual(service.sent[0], [before]);
       assert.notDeepEqual(service.sent[1], [before]);
     });
@@ -224,7 +227,10 @@ describe('createFetch', DEADLINE, () => {
     test(`${name} can be sent again`, async () => {
       service.answer = rejectFirst;
       assert.equal((await fetching()(service.origin, { method: 'POST', body })).status, 200);
-      assert.deepEqual(service.seen.map((one) => one.body), [wanted, wanted]);
+      assert.deepEqual(
+        service.seen.map((one) => one.body),
+        [wanted, wanted],
+      );
     });
   }
 

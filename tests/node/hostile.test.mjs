@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { App } from './harness/apps.mjs';
-import { SAME_ORIGIN, signedIn } from './harness/console_suite.mjs';
+import { SAME_ORIGIN, signedIn, until } from './harness/console_suite.mjs';
 import { Issuer } from './harness/issuer.mjs';
 import { Visitor } from './harness/visitor.mjs';
 
@@ -463,6 +463,8 @@ for (const kind of ['express', 'fastify', 'web']) {
       const answer = await visitor.request(callback, { headers: PROGRAM });
       refused(answer, 503, 'provider_unavailable');
       assert.ok(Number(answer.headers['retry-after']) >= 1);
+      // The visitor is told little; the log has the rest.
+      await until(async () => app.output, (output) => /answered HTTP 502/.test(output));
     });
   });
 }

@@ -75,6 +75,13 @@ static UNUSABLE: Page = Page {
     text: "The sign-in service gave an answer that cannot be used. Tell the administrator of this application.",
     again: "Try again",
 };
+static STORE_UNAVAILABLE: Page = Page {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "store_unavailable",
+    title: "Not possible now",
+    text: "This application cannot look up who is signed in. It is worth trying again in a moment.",
+    again: "Try again",
+};
 static BROKEN: Page = Page {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     code: "internal",
@@ -159,6 +166,7 @@ pub(super) fn answer(request: &Request, login: &str, page: &Page) -> Response {
 pub(super) fn of_failure(error: &Error) -> &'static Page {
     match error.kind() {
         ErrorKind::Network => &UNAVAILABLE,
+        ErrorKind::Store if error.is_retryable() => &STORE_UNAVAILABLE,
         ErrorKind::Server if error.is_retryable() => &UNAVAILABLE,
         // Never the answer of the sign-in page: the token endpoint refuses what this application presents.
         ErrorKind::Denied if error.code() == "invalid_client" => &UNUSABLE,

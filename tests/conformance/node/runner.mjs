@@ -15,7 +15,8 @@ const tokens = new Map();
 /** What the cases name in snake case is in camel case here; names of parameters and headers are data. */
 const camelCase = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-const renamed = (members, rename) => Object.fromEntries(Object.entries(members).map(([name, value]) => [rename(name), value]));
+const renamed = (members, rename) =>
+  Object.fromEntries(Object.entries(members).map(([name, value]) => [rename(name), value]));
 
 const time = (date) => date?.toISOString() ?? null;
 const plain = (value) => (value instanceof Date ? time(value) : value);

@@ -1,8 +1,18 @@
 // A gRPC service with all four kinds of call that takes each `authorization` it is told to, and remembers what came.
 import grpc from '@grpc/grpc-js';
 
-const text = { requestSerialize: Buffer.from, requestDeserialize: String, responseSerialize: Buffer.from, responseDeserialize: String };
-const method = (name, requestStream, responseStream) => ({ path: `/test.Echo/${name}`, requestStream, responseStream, ...text });
+const text = {
+  requestSerialize: Buffer.from,
+  requestDeserialize: String,
+  responseSerialize: Buffer.from,
+  responseDeserialize: String,
+};
+const method = (name, requestStream, responseStream) => ({
+  path: `/test.Echo/${name}`,
+  requestStream,
+  responseStream,
+  ...text,
+});
 
 export const ECHO = {
   unary: method('Unary', false, false),

@@ -71,11 +71,7 @@ const kinds = {
   async fastify(settings, server) {
     const { default: fastify } = await import('fastify');
     const { flyteLogin, requireBearer, requireLogin } = await import('flyte-auth/fastify');
-    const app = fastify({ serverFactory: (handler) => server.on('request', handler) });
-    app.setErrorHandler((error, _request, reply) => {
-      console.error(error);
-      return reply.code(error.statusCode ?? 500).send({ error: 'broken' });
-    });
+    const app = fastify({ logger: { level: 'warn' }, serverFactory: (handler) => server.on('request', handler) });
     if (settings.parser) {
       const parse = (_request, text, done) => done(null, Object.fromEntries(new URLSearchParams(text)));
       app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, parse);

@@ -71,8 +71,14 @@ const CHECKS = {
     const reply = await new Promise((resolve, reject) => {
       const path = '/flyteidl.service.IdentityService/UserInfo';
       const deadline = { deadline: Date.now() + 10_000 };
-      client.makeUnaryRequest(path, Buffer.from, String, Buffer.alloc(0), new grpc.Metadata(), deadline, (error, found) =>
-        error ? reject(error) : resolve(found),
+      client.makeUnaryRequest(
+        path,
+        Buffer.from,
+        String,
+        Buffer.alloc(0),
+        new grpc.Metadata(),
+        deadline,
+        (error, found) => (error ? reject(error) : resolve(found)),
       );
     });
     client.close();
@@ -92,7 +98,9 @@ const CHECKS = {
     const { flyteLogin, requireLogin } = await import('flyte-auth/express');
     const app = express();
     const options = { issuer: endpoint, clientId: 'console', cookieKeys: 'k'.repeat(32) };
-    app.use(flyteLogin({ ...options, baseURL: 'http://127.0.0.1:1' }), requireLogin(), (_, response) => response.end('in'));
+    app.use(flyteLogin({ ...options, baseURL: 'http://127.0.0.1:1' }), requireLogin(), (_, response) =>
+      response.end('in'),
+    );
     const server = http.createServer(app).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.on('listening', resolve));
     const answer = await fetch(`http://127.0.0.1:${server.address().port}/`);
