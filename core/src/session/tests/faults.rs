@@ -235,3 +235,25 @@ impl TokenStore for Lockless {
         self.0.describe()
     }
 }
+
+#[tokio::test]
+async fn a_refused_refresh_token_is_not_shown_again_at_once() {
+    let refused = || ("/token", json(400, r#"{"error":"invalid_grant"}"#));
+    let scene = scene(person(), vec![metadata(), refused(), refused(), token("a2", "")]).signed_in();
+    scene.past_the_end();
+    for _ in 0..3 {
+        let error = scene.session.token().await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::LoginRequired, "invalid_grant"));
+        scene.clock.advance(Duration::from_secs(9));
+    }
+    assert_eq!(scene.transport.left(), 2, "one request for three calls");
+    // A server that was wrong about it has its chance.
+    scene.clock.advance(Duration::from_secs(9));
+    assert!(scene.session.token().await.is_err());
+    assert_eq!(scene.transport.left(), 1);
+    // Another process's login is another record.
+    let mut newer = scene.record();
+    newer.generation += 1;
+    scene.store.save(scene.session.key(), &newer).unwrap();
+    assert_eq!(scene.session.token().await.unwrap().unwrap().expose(), "a2");
+}
