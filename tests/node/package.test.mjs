@@ -192,6 +192,37 @@ test('a platform that there is no native half for', async () => {
   assert.match(message, /no native half for \w+-s390x.*It runs on darwin-arm64, .*linux-x64-gnu/);
 });
 
+test('the C library is that of the running executable', { skip: process.platform !== 'linux' }, async () => {
+  const cwd = await installed('flyte-auth');
+  for (const [linker, libc] of [
+    ['/lib/ld-musl-x86_64.so.1', 'musl'],
+    ['/lib64/ld-linux-x86-64.so.2', 'gnu'],
+  ]) {
+    const path = join(cwd, `of-${libc}`);
+    writeFileSync(path, executable(linker));
+    // The package for musl is in no registry here: its name tells what was looked for.
+    const prelude = `Object.defineProperty(process, 'execPath', { value: ${JSON.stringify(path)} });`;
+    const source = `${prelude} require('flyte-auth').Session.forEndpoint('http://127.0.0.1:1');`;
+    const { code, stderr } = await run(process.execPath, ['-e', source], { cwd });
+    if (nativeName.endsWith(libc)) assert.equal(code, 0, stderr);
+    else assert.match(stderr, new RegExp(`the package flyte-auth-linux-\\w+-${libc} is not installed`));
+  }
+});
+
+/** The head of an ELF file that names this dynamic linker. */
+function executable(linker) {
+  const bytes = Buffer.alloc(256);
+  bytes.write('\x7fELF\x02\x01\x01', 'latin1');
+  bytes.writeBigUInt64LE(64n, 32);
+  bytes.writeUInt16LE(56, 54);
+  bytes.writeUInt16LE(1, 56);
+  bytes.writeUInt32LE(3, 64);
+  bytes.writeBigUInt64LE(128n, 72);
+  bytes.writeBigUInt64LE(BigInt(linker.length + 1), 96);
+  bytes.write(linker, 128, 'latin1');
+  return bytes;
+}
+
 test("the package's own description", () => {
   assert.equal(manifest.license, 'Apache-2.0');
   assert.equal(manifest.engines.node, '>=20');

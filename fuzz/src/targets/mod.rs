@@ -6,6 +6,7 @@ mod metadata;
 mod network;
 mod protocol;
 mod redirect;
+mod relying_party;
 mod server;
 mod store;
 mod verify;
@@ -42,6 +43,8 @@ targets! {
     store::store_envelope: "a sealed record: opens to what was sealed or not at all";
     store::store_notes: "the notes beside the records: nothing in them silences or stops us for long";
     store::session_document: "an exported session: written and read again the same, never quoted";
+    relying_party::console_request: "a browser's request to a web app: no redirect to strangers, no markup, no session";
+    relying_party::bearer_header: "an Authorization header: no token passes without a key, and none is in the answer";
     server::server_authorize: "the authorization and device pages: no redirect to strangers, no markup from the request";
     server::server_token: "token, revocation, introspection and device requests with their client authentication";
     server::server_calls: "Connect, gRPC, gRPC-Web and REST calls to the server";

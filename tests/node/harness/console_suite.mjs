@@ -1,5 +1,7 @@
 // What every adapter of the console side does alike: one suite, run against a real app of each kind.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { App, COOKIE_KEY } from './apps.mjs';
@@ -11,6 +13,7 @@ export const SAME_ORIGIN = { accept: 'application/json', 'sec-fetch-site': 'same
 const PROGRAM = { accept: 'application/json' };
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'none' };
 const LATEST = 20_000;
+const TOO_LARGE = 400;
 
 const sessionCookies = (visitor, app) => visitor.jar.all(app.url).filter(({ name }) => /^flyte_auth(\.\d)?$/.test(name));
 /** A session's cookies as they are now: what a thief would have. */
@@ -128,6 +131,21 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
       assert.equal(subject, 'bob');
       assert.deepEqual(names, ['authorization']);
       assert.ok(Date.parse(expiresAt) > Date.now());
+    });
+
+    test('what the app renews while it serves a request reaches the browser', async () => {
+      const visitor = await signedIn(app, 'grace');
+      const { hash } = (await visitor.request(`${app.url}/api/token`, { headers: SAME_ORIGIN })).json();
+      // A token that was just issued is not renewed.
+      app.clock(10_000);
+      const renewed = await visitor.request(`${app.url}/api/renewed`, { headers: SAME_ORIGIN });
+      assert.equal(renewed.status, 200, renewed.text);
+      assert.notEqual(renewed.json().hash, hash);
+      assert.deepEqual(renewed.setCookies.map((cookie) => cookie.split('=')[0]), ['flyte_auth']);
+      app.clock(0);
+      app = await app.restarted();
+      const after = await visitor.request(`${app.url}/api/token`, { headers: SAME_ORIGIN });
+      assert.equal(after.json().hash, renewed.json().hash);
     });
 
     test('a large session is cut into cookies that fit', async () => {
@@ -327,8 +345,10 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
         try {
           const visitor = new Visitor();
           for (const path of ['/callback', '/logout']) {
-            const refused = await visitor.post(app.url + path, { state: 'x'.repeat(80 * 1024) });
-            assert.equal(refused.status, 413, path);
+            const fields = { state: 'x'.repeat(80 * 1024) };
+            const refused = await visitor.post(app.url + path, fields, { headers: PROGRAM });
+            assert.equal(refused.status, TOO_LARGE, path);
+            assert.equal(refused.json().error, 'request_too_large');
           }
           assert.equal((await visitor.request(`${app.url}/`)).status, 200);
         } finally {
@@ -336,6 +356,24 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
         }
       });
     }
+  });
+
+  describe(`${name}: a body without an end`, () => {
+    test('is not waited for', async () => {
+      const issuer = await Issuer.start();
+      const app = await start(issuer);
+      try {
+        const sent = request(`${app.url}/callback`, { method: 'POST', headers: { 'content-length': 50_000_000 } });
+        sent.write(Buffer.alloc(80_000, 'x'));
+        const [response] = await once(sent, 'response', { signal: AbortSignal.timeout(LATEST) });
+        assert.equal(response.statusCode, TOO_LARGE);
+        sent.on('error', () => {}).destroy();
+        assert.equal((await new Visitor().request(`${app.url}/`)).status, 200);
+      } finally {
+        await app.stop();
+        await issuer.stop();
+      }
+    });
   });
 
   describe(`${name}: elsewhere`, () => {

@@ -9,6 +9,7 @@
 //   GET  /head?as=FORM   the same, its head written at once with that cookie: as `object`, `flat` list or `pairs`
 //   GET  /console/…      for signed-in users: a page
 //   GET  /api/token      for signed-in users: whose access token it is, verified, and its hash
+//   GET  /api/renewed    for signed-in users: the same after the token was rejected
 //   POST /api/things     for signed-in users: {"things"} counts up
 //   GET  /api/things     {"things"}
 //   GET  /bearer         for bearers of the scope `all`: {"user", "subject", "scopes"}
@@ -32,6 +33,10 @@ const pages = {
     const [{ subject }, headers] = [await verifier.verify(token.value), await session.headers()];
     const hash = createHash('sha256').update(token.value).digest('hex').slice(0, 12);
     return { subject, hash, names: Object.keys(headers), expiresAt: token.expiresAt };
+  },
+  renewed: (auth) => {
+    auth.session.invalidate();
+    return pages.token(auth);
   },
   made: () => ({ things: (things += 1) }),
   things: () => ({ things }),
@@ -59,7 +64,9 @@ const kinds = {
     });
     app.use('/console', requireLogin(), (req, res) => res.type('html').send(pages.console(req.flyteAuth)));
     // Express 4 does not hear of a rejected promise.
-    app.get('/api/token', requireLogin(), (req, res, next) => pages.token(req.flyteAuth).then((it) => res.json(it), next));
+    const answers = (page) => (req, res, next) => page(req.flyteAuth).then((it) => res.json(it), next);
+    app.get('/api/token', requireLogin(), answers(pages.token));
+    app.get('/api/renewed', requireLogin(), answers(pages.renewed));
     app.post('/api/things', requireLogin(), (req, res) => res.json(pages.made(req.flyteAuth)));
     app.get('/api/things', (_req, res) => res.json(pages.things()));
     app.get('/bearer', requireBearer(settings.bearer), (req, res) => res.json(pages.bearer(req.flyteAuth)));
@@ -86,6 +93,7 @@ const kinds = {
     app.get('/console', guarded, (request, reply) => reply.type('text/html').send(pages.console(request.flyteAuth)));
     app.get('/console/*', guarded, (request, reply) => reply.type('text/html').send(pages.console(request.flyteAuth)));
     app.get('/api/token', guarded, (request) => pages.token(request.flyteAuth));
+    app.get('/api/renewed', guarded, (request) => pages.renewed(request.flyteAuth));
     app.post('/api/things', guarded, async (request) => pages.made(request.flyteAuth));
     app.get('/api/things', async () => pages.things());
     app.get('/bearer', { preHandler: requireBearer(settings.bearer) }, async (request) => pages.bearer(request.flyteAuth));
@@ -101,6 +109,7 @@ const kinds = {
       'GET /': async (visit) => Response.json(pages.home(visit), { headers: { 'set-cookie': COOKIE } }),
       'GET /console': async (visit) => html(pages.console(visit)),
       'GET /api/token': async (visit) => Response.json(await pages.token(visit)),
+      'GET /api/renewed': async (visit) => Response.json(await pages.renewed(visit)),
       'POST /api/things': async (visit) => Response.json(pages.made(visit)),
       'GET /api/things': async () => Response.json(pages.things()),
       'GET /bearer': async (visit) => Response.json(pages.bearer(visit)),
