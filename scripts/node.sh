@@ -89,8 +89,15 @@ test)
   installed tests/node
   installed tests/node/runtimes
   cd tests/node
-  if [ $# -gt 0 ]; then node --test "$@"; else node --test --test-reporter=dot --test-reporter-destination=stdout \
-    --test-reporter=spec --test-reporter-destination="$root/target/node-tests.txt" ./*.test.mjs; fi
+  # One file after another: logins listen on the one port that Flyte registers.
+  if [ $# -gt 0 ]; then exec node --test --test-concurrency=1 "$@"; fi
+  log=$root/target/node-tests.txt
+  if ! node --test --test-concurrency=1 ./*.test.mjs > "$log" 2>&1; then
+    grep -E -A 30 '^ *not ok ' "$log" | head -300
+    tail -9 "$log"
+    exit 1
+  fi
+  tail -9 "$log"
   ;;
 types)
   installed node

@@ -157,7 +157,12 @@ for (const kind of ['express', 'fastify', 'web']) {
         test(`an error reply with markup: ${error.slice(0, 15)}`, async () => {
           for (const accept of ['text/html', 'application/json']) {
             const { visitor, callback } = await answered('alice');
-            const changes = { code: undefined, error, error_description: `${MARKUP}\r\nforged\u001b[31m`, error_uri: `javascript:${MARKUP}` };
+            const changes = {
+              code: undefined,
+              error,
+              error_description: `${MARKUP}\r\nforged\u001b[31m`,
+              error_uri: `javascript:${MARKUP}`,
+            };
             const answer = await visitor.request(changed(callback, changes), { headers: { accept } });
             refused(answer, status, code);
             assert.match(answer.headers['content-type'], accept === 'text/html' ? /^text\/html/ : /^application\/json/);
@@ -464,7 +469,10 @@ for (const kind of ['express', 'fastify', 'web']) {
       refused(answer, 503, 'provider_unavailable');
       assert.ok(Number(answer.headers['retry-after']) >= 1);
       // The visitor is told little; the log has the rest.
-      await until(async () => app.output, (output) => /answered HTTP 502/.test(output));
+      await until(
+        async () => app.output,
+        (output) => /answered HTTP 502/.test(output),
+      );
     });
   });
 }

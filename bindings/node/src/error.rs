@@ -19,7 +19,14 @@ pub(crate) fn raise(error: Error) -> napi::Error {
 
 /// `Failure` of `native.d.ts`, as JSON.
 pub(crate) fn members(error: &Error) -> serde_json::Value {
-    let spelled = |text: &str| Spelling::CamelCase.respell(text).into_owned();
+    let setting = error.setting().map(|setting| (setting, option(setting)));
+    let spelled = |text: &str| {
+        let text = Spelling::CamelCase.respell(text).into_owned();
+        match &setting {
+            Some((named, spelled)) if named.contains('_') => text.replace(named, spelled),
+            _ => text,
+        }
+    };
     let mut causes = Vec::new();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -35,9 +42,15 @@ pub(crate) fn members(error: &Error) -> serde_json::Value {
         "retryable": error.is_retryable(),
         "retryAfter": error.retry_after().map(|after| after.as_secs_f64()),
         "endpoint": error.endpoint(),
-        "setting": error.setting(),
+        "setting": setting.as_ref().map(|(_, spelled)| spelled),
         "oauthError": error.oauth_error(),
         "oauthErrorDescription": error.oauth_error_description(),
         "causes": causes,
     })
+}
+
+/// A setting as JavaScript's options have it; keys of files and variables stay as they are.
+fn option(setting: &str) -> String {
+    let is_ours = setting.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_ours { Spelling::CamelCase.spell(setting) } else { setting.to_owned() }
 }

@@ -51,9 +51,22 @@ pub(super) fn ours(argv: &[String], me: Me<'_>) -> Option<usize> {
         }
         return None;
     }
-    if matches!(stem.as_str(), "uvx" | "npx" | "bunx" | "pnpx" | "pipx" | "uv" | "npm" | "pnpm" | "yarn" | "bun") {
+    if matches!(stem.as_str(), "node" | "nodejs") {
+        // `node --no-warnings /app/node_modules/flyte-auth/bin/flyte-auth.js token`: what the npm package starts itself by.
+        let takes_value = |option: &str| {
+            matches!(option, "-r" | "--require" | "--import" | "--loader" | "-C" | "--conditions" | "--env-file")
+        };
+        let script =
+            (1..argv.len()).find(|&index| !argv[index].starts_with('-') && !takes_value(argv[index - 1].as_str()))?;
+        return (self::stem(&argv[script]) == "flyte-auth").then_some(script + 1);
+    }
+    if matches!(
+        stem.as_str(),
+        "uvx" | "npx" | "bunx" | "pnpx" | "pipx" | "uv" | "npm" | "pnpm" | "yarn" | "bun" | "deno"
+    ) {
         let names_us = |argument: &str| {
-            let name = argument.split_once('@').map_or(argument, |(name, _)| name);
+            let name = argument.strip_prefix("npm:").unwrap_or(argument);
+            let name = name.split_once('@').map_or(name, |(name, _)| name);
             name == "flyte-auth" || self::stem(name) == "flyte-auth"
         };
         let takes_value = |option: &str| {

@@ -15,7 +15,8 @@ const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document',
 const LATEST = 20_000;
 const TOO_LARGE = 400;
 
-const sessionCookies = (visitor, app) => visitor.jar.all(app.url).filter(({ name }) => /^flyte_auth(\.\d)?$/.test(name));
+const sessionCookies = (visitor, app) =>
+  visitor.jar.all(app.url).filter(({ name }) => /^flyte_auth(\.\d)?$/.test(name));
 /** A session's cookies as they are now: what a thief would have. */
 const stolen = (visitor, app) =>
   sessionCookies(visitor, app)
@@ -72,7 +73,12 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
     });
 
     test('the authorization request has PKCE, state and nonce, and the redirect URI of the base URL', async () => {
-      const headers = { ...NAVIGATION, host: 'evil.example', 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' };
+      const headers = {
+        ...NAVIGATION,
+        host: 'evil.example',
+        'x-forwarded-host': 'evil.example',
+        forwarded: 'host=evil.example',
+      };
       const sent = await new Visitor().request(`${app.url}/login`, { headers });
       const { origin, pathname, searchParams } = new URL(sent.location);
       assert.equal(origin + pathname, `${issuer.url}/auth`);
@@ -141,7 +147,10 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
       const renewed = await visitor.request(`${app.url}/api/renewed`, { headers: SAME_ORIGIN });
       assert.equal(renewed.status, 200, renewed.text);
       assert.notEqual(renewed.json().hash, hash);
-      assert.deepEqual(renewed.setCookies.map((cookie) => cookie.split('=')[0]), ['flyte_auth']);
+      assert.deepEqual(
+        renewed.setCookies.map((cookie) => cookie.split('=')[0]),
+        ['flyte_auth'],
+      );
       app.clock(0);
       app = await app.restarted();
       const after = await visitor.request(`${app.url}/api/token`, { headers: SAME_ORIGIN });
@@ -164,7 +173,8 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
 
     test('a request that changes something passes from the app alone', async () => {
       const visitor = await signedIn(app);
-      const made = (headers) => visitor.request(`${app.url}/api/things`, { method: 'POST', headers: { ...PROGRAM, ...headers } });
+      const made = (headers) =>
+        visitor.request(`${app.url}/api/things`, { method: 'POST', headers: { ...PROGRAM, ...headers } });
       const count = async () => (await visitor.request(`${app.url}/api/things`)).json().things;
       const before = await count();
       const { origin } = new URL(app.url);
@@ -193,7 +203,10 @@ export function consoleSuite(kind, { name = kind, runtime } = {}) {
       assert.ok([302, 303].includes(out.status), `${out.status} ${out.text}`);
       assert.equal(out.location.split('?')[0], `${issuer.url}/session/end`);
       assert.deepEqual(sessionCookies(visitor, app), []);
-      const revocations = await until(() => issuer.events('revocation'), (all) => all.length > before);
+      const revocations = await until(
+        () => issuer.events('revocation'),
+        (all) => all.length > before,
+      );
       assert.equal(revocations.at(-1).status, 200);
       const reused = await new Visitor().request(`${app.url}/api/token`, { headers: PROGRAM, cookies: kept });
       assert.equal(reused.status, 401, 'a copy of the cookie must not outlive the session');

@@ -53,7 +53,9 @@ export class Issuer {
     const { clientId, clientSecret } = await this.machine;
     const response = await fetch(`${this.url}/token`, {
       method: 'POST',
-      headers: { authorization: `Basic ${btoa(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`)}` },
+      headers: {
+        authorization: `Basic ${btoa(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`)}`,
+      },
       body: new URLSearchParams({ grant_type: 'client_credentials', scope }),
     });
     const answer = await response.json();

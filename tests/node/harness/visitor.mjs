@@ -23,7 +23,8 @@ class Jar {
         }),
       );
       const path = given.path?.startsWith('/') ? given.path : pathname.slice(0, pathname.lastIndexOf('/')) || '/';
-      const gone = given['max-age'] === undefined ? Date.parse(given.expires) <= Date.now() : Number(given['max-age']) <= 0;
+      const gone =
+        given['max-age'] === undefined ? Date.parse(given.expires) <= Date.now() : Number(given['max-age']) <= 0;
       const key = `${hostname} ${path} ${name}`;
       if (gone) this.#cookies.delete(key);
       else this.#cookies.set(key, { hostname, path, name, value, httpOnly: 'httponly' in given, attributes: given });
@@ -37,7 +38,9 @@ class Jar {
   }
 
   header(url) {
-    return this.all(url).map(({ name, value }) => `${name}=${value}`).join('; ');
+    return this.all(url)
+      .map(({ name, value }) => `${name}=${value}`)
+      .join('; ');
   }
 }
 

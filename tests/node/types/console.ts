@@ -24,7 +24,10 @@ app.use('/api', requireBearer(bearer), (req, res) => {
   const token: VerifiedToken | undefined = req.flyteAuth.token;
   res.json(token?.scopes);
 });
-app.use('/api', requireBearer({ verifier: new Verifier({ issuer: 'https://idp', anyAudience: true }), scopes: ['all'] }));
+app.use(
+  '/api',
+  requireBearer({ verifier: new Verifier({ issuer: 'https://idp', anyAudience: true }), scopes: ['all'] }),
+);
 
 const fastify = Fastify();
 void fastify.register(inFastify.flyteLogin, options);
@@ -32,7 +35,11 @@ fastify.get('/console', { onRequest: inFastify.requireLogin() }, async (request)
   const { user, session } = request.flyteAuth;
   return { email: user?.email, token: (await session?.token({ signal: AbortSignal.timeout(1000) }))?.headerName };
 });
-fastify.get('/api', { preHandler: [inFastify.requireBearer(bearer)] }, async (request) => request.flyteAuth.token?.subject);
+fastify.get(
+  '/api',
+  { preHandler: [inFastify.requireBearer(bearer)] },
+  async (request) => request.flyteAuth.token?.subject,
+);
 
 const { handler, authenticate } = onTheWeb.flyteLogin(options);
 const checked = onTheWeb.requireBearer(bearer);

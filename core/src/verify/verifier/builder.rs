@@ -182,7 +182,8 @@ impl VerifierBuilder {
             return Err(Error::config("algorithms_missing", "algorithms", "a verifier needs an algorithm"));
         }
         if self.skew > LARGEST_SKEW {
-            return Err(Error::config("clock_skew_invalid", "clock_skew", "the clock skew is above 300 s"));
+            return Err(Error::config("clock_skew_invalid", "clock_skew", "the clock skew is above 300 s")
+                .with_next("Set the machine's clock right, and allow for 300 s at most"));
         }
         let transport = match self.transport {
             Some(transport) => transport,

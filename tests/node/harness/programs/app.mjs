@@ -27,7 +27,8 @@ let things = 0;
 
 const pages = {
   home: ({ user }) => ({ user: user?.sub ?? null }),
-  console: ({ user }) => `<!doctype html><title>Console</title><h1>Hello ${user.sub}</h1><a href="/logout">Sign out</a>`,
+  console: ({ user }) =>
+    `<!doctype html><title>Console</title><h1>Hello ${user.sub}</h1><a href="/logout">Sign out</a>`,
   token: async ({ session }) => {
     const token = await session.token();
     const [{ subject }, headers] = [await verifier.verify(token.value), await session.headers()];
@@ -56,7 +57,11 @@ const kinds = {
     app.use(flyteLogin(settings.login));
     app.get('/', (req, res) => res.append('set-cookie', COOKIE).json(pages.home(req.flyteAuth)));
     app.get('/head', (req, res) => {
-      const heads = { object: { 'Set-Cookie': [COOKIE] }, flat: ['Set-Cookie', COOKIE], pairs: [['Set-Cookie', COOKIE]] };
+      const heads = {
+        object: { 'Set-Cookie': [COOKIE] },
+        flat: ['Set-Cookie', COOKIE],
+        pairs: [['Set-Cookie', COOKIE]],
+      };
       // Node takes pairs only where no header was set before.
       if (req.query.as !== 'pairs') res.setHeader('content-type', 'application/json');
       res.writeHead(200, heads[req.query.as]);
@@ -96,7 +101,9 @@ const kinds = {
     app.get('/api/renewed', guarded, (request) => pages.renewed(request.flyteAuth));
     app.post('/api/things', guarded, async (request) => pages.made(request.flyteAuth));
     app.get('/api/things', async () => pages.things());
-    app.get('/bearer', { preHandler: requireBearer(settings.bearer) }, async (request) => pages.bearer(request.flyteAuth));
+    app.get('/bearer', { preHandler: requireBearer(settings.bearer) }, async (request) =>
+      pages.bearer(request.flyteAuth),
+    );
     await app.ready();
   },
 
@@ -142,7 +149,9 @@ const kinds = {
 // Node's request and response for what speaks Web `Request` and `Response`, as the servers of such frameworks do it.
 async function answered(serve, req, res) {
   try {
-    const headers = Object.entries(req.headersDistinct).flatMap(([name, values]) => values.map((value) => [name, value]));
+    const headers = Object.entries(req.headersDistinct).flatMap(([name, values]) =>
+      values.map((value) => [name, value]),
+    );
     const hasBody = !['GET', 'HEAD'].includes(req.method);
     // Behind a proxy nobody knows the public name.
     const url = new URL(req.url, 'http://internal.invalid');

@@ -158,7 +158,8 @@ async function answerControl(request, response) {
   }
 }
 
-const listening = (server) => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
+const listening = (server) =>
+  new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
 
 // The issuer's name holds the port, so the port comes first.
 const server = createServer((request, response) => answer(request, response));
