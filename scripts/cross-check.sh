@@ -45,6 +45,9 @@ for target in "${targets[@]}"; do
 done
 export AWS_LC_SYS_CMAKE_BUILDER=0 AWS_LC_SYS_PREBUILT_NASM=1 SDKROOT=$tools CRATE_CC_NO_DEFAULTS=1
 
+# napi wants the library that an addon is linked with; nothing is linked.
+export LIBNODE_PATH=$tools && : > "$tools/libnode.dll"
+
 export RUSTFLAGS="--deny warnings"
 echo "cross-check: ${targets[*]}"
 cargo check --locked --quiet "${targets[@]/#/--target=}" -p flyte-auth -p flyte-auth-cli -p flyte-auth-server \

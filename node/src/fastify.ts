@@ -137,8 +137,7 @@ async function answer(request: FastifyRequest, reply: FastifyReply): Promise<Fas
 }
 
 function bodyOf({ body }: FastifyRequest): Promise<Buffer> {
-  // Ending the loop early would close the connection, and no answer would arrive.
-  return readBody(body instanceof Readable ? body.iterator({ destroyOnReturn: false }) : undefined);
+  return readBody(body instanceof Readable ? body : undefined);
 }
 
 function look({ party, cookies }: Visit, guard: Guard, request: FastifyRequest, reply: FastifyReply, done: Done): void {

@@ -150,7 +150,7 @@ for (const kind of ['express', 'fastify', 'web']) {
 
       for (const [error, status, code] of [
         ['access_denied', 403, 'access_denied'],
-        ['invalid_scope', 500, 'internal'],
+        ['invalid_scope', 403, 'login_refused'],
         ['server_error', 503, 'provider_unavailable'],
         [MARKUP, 403, 'login_refused'],
       ]) {

@@ -15,7 +15,10 @@ mod session_store;
 mod verify;
 mod web;
 
+// A build for tests registers nothing with Node: they are used by being seen.
+pub use cli::run_cli;
 use napi_derive::napi;
+pub use runtime::at_exit;
 
 /// The package's version.
 #[napi]

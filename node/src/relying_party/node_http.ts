@@ -15,9 +15,7 @@ export function nodeRequest(request: IncomingMessage, target: string, body?: Buf
 /** The body, also where a parser of the app was there first. */
 export async function nodeBody(request: IncomingMessage & { body?: unknown }): Promise<Buffer> {
   // A parser that was not meant leaves an empty object, and the body unread.
-  if (request.readableDidRead) return formOf(request.body);
-  // Ending the loop early would close the connection, and no answer would arrive.
-  return readBody(request.iterator({ destroyOnReturn: false }));
+  return request.readableDidRead ? formOf(request.body) : readBody(request);
 }
 
 /** Sends a response; cookies that the app set before stay. @internal */

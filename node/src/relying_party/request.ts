@@ -46,7 +46,7 @@ export function* pairs<T>(flat: readonly T[]): Generator<[name: T, value: T]> {
 }
 
 /** Gathers a body, up to one byte more than may be: too much is Rust's to refuse, and must be seen to be. */
-export async function readBody(body: AsyncIterable<unknown> | AsyncIterator<unknown> | undefined): Promise<Buffer> {
+export async function readBody(body: AsyncIterable<unknown> | undefined): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array | string>) {

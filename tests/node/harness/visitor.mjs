@@ -37,6 +37,12 @@ class Jar {
     return [...this.#cookies.values()].filter((cookie) => cookie.hostname === hostname && under(cookie.path));
   }
 
+  /** As if the browser had never been at this host. */
+  forget(url) {
+    const { hostname } = new URL(url);
+    for (const [key, cookie] of this.#cookies) if (cookie.hostname === hostname) this.#cookies.delete(key);
+  }
+
   header(url) {
     return this.all(url)
       .map(({ name, value }) => `${name}=${value}`)
