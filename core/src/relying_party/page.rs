@@ -46,7 +46,9 @@ pub(super) static REPLAYED: Page =
     bad_answer("login_replayed", "This sign-in has ended already: its answer counts once.");
 pub(super) static FOREIGN: Page =
     bad_answer("issuer_mismatch", "The answer comes from another sign-in page than the one that was asked.");
-pub(super) static TOO_LARGE: Page = bad_answer("request_too_large", "The request is larger than a sign-in's answer.");
+const TOO_LARGE_ANSWER: Page = bad_answer("request_too_large", "The request is larger than a sign-in's answer.");
+pub(super) static TOO_LARGE: Page = TOO_LARGE_ANSWER;
+pub(super) static BODY_TOO_LARGE: Page = Page { status: StatusCode::PAYLOAD_TOO_LARGE, ..TOO_LARGE_ANSWER };
 pub(super) static DECLINED: Page = Page {
     status: StatusCode::FORBIDDEN,
     code: "access_denied",

@@ -92,7 +92,10 @@ impl Inner {
         cleared: &mut Option<HeaderValue>,
     ) -> Result<(Response, Vec<HeaderValue>), Refused> {
         let refused = |page| Err(Refused::Page(page));
-        if form.is_some_and(|form| form.len() > MAX_BODY) || request.target.len() > MAX_BODY {
+        if form.is_some_and(|form| form.len() > MAX_BODY) {
+            return refused(&page::BODY_TOO_LARGE);
+        }
+        if request.target.len() > MAX_BODY {
             return refused(&page::TOO_LARGE);
         }
         if form.is_some() && !request.is_form() {

@@ -48,7 +48,7 @@ impl Inner {
             Method::POST => {
                 let form = request.body.as_deref().filter(|_| request.is_form()).unwrap_or_default();
                 if form.len() > MAX_BODY {
-                    return self.answer(request, &page::TOO_LARGE).into();
+                    return self.answer(request, &page::BODY_TOO_LARGE).into();
                 }
                 let field = |wanted: &[&str]| {
                     let mut found = form_urlencoded::parse(form).filter(|(name, _)| wanted.contains(&&**name));

@@ -13,7 +13,7 @@ export const SAME_ORIGIN = { accept: 'application/json', 'sec-fetch-site': 'same
 const PROGRAM = { accept: 'application/json' };
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'none' };
 const LATEST = 20_000;
-const TOO_LARGE = 400;
+const TOO_LARGE = 413;
 
 const sessionCookies = (visitor, app) =>
   visitor.jar.all(app.url).filter(({ name }) => /^flyte_auth(\.\d)?$/.test(name));

@@ -316,7 +316,7 @@ async fn a_body_or_target_without_end() {
     for path in ["/callback", "/logout"] {
         let mut request = browser.request(Method::POST, path, &form);
         request.body = Some(SecretBytes::from(vec![b'a'; MAX_BODY + 1]));
-        assert_eq!(world.rp.handle(&request, Guard::Look).await.response.unwrap().status(), 400, "{path}");
+        assert_eq!(world.rp.handle(&request, Guard::Look).await.response.unwrap().status(), 413, "{path}");
     }
     let target = format!("/x?{}", "a".repeat(1_000_000));
     let response = world.rp.handle(&browser.get(&target), Guard::Login).await.response.unwrap();
