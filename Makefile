@@ -43,7 +43,7 @@ node: setup ## builds the npm package for tests, compares its types with the cod
 	@$(call stage,node,scripts/node.sh install && scripts/node.sh types --check && scripts/node.sh test $(NODE_TEST_ARGS))
 
 conformance: python ## the language-neutral cases in every language; ends with a table
-	@$(call stage,conformance: build,cargo build --locked --workspace --bins)
+	@$(call stage,conformance: build,cargo build --locked --workspace --bins && scripts/node.sh install)
 	target/debug/flyte-auth-peer $(CONFORMANCE_ARGS)
 
 e2e: setup python ## end-to-end: real browser, real authorization server, real Flyte clients
