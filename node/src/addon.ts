@@ -49,8 +49,17 @@ function load(): Addon {
   // Here and not above: it is a third of what importing this package would cost.
   const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
   // Workers end before the main thread; what they began is waited for there.
-  if (isMainThread) process.once('exit', () => found.atExit());
+  if (isMainThread) once(() => process.once('exit', () => found.atExit()));
   return found;
+}
+
+/** Does it once in a process: test runners load a package anew for each file, and its native half stays. */
+function once(work: () => void): void {
+  const done = Symbol.for('flyte-auth.at-exit');
+  const flags = globalThis as { [done]?: boolean };
+  if (flags[done]) return;
+  flags[done] = true;
+  work();
 }
 
 function whyNot(name: string, cause: unknown): string {
