@@ -54,11 +54,13 @@ const WAITS = {
   headers: (options) => quiet().headers(options),
   whoami: (options) => quiet(MACHINE).whoami(options),
   beginLogin: (options) => quiet().beginLogin({ flow: 'pkce', noBrowser: true, ...options }),
-  'beginLogin in one call': (options) => beginLogin({ endpoint: silence(), store: 'memory', flow: 'device', ...options }),
+  'beginLogin in one call': (options) =>
+    beginLogin({ endpoint: silence(), store: 'memory', flow: 'device', ...options }),
   login: (options) => quiet().login({ flow: 'device', onEvent: () => {}, ...options }),
   verify: (options) => verifier().verify(unknown('at+jwt'), options),
   verifyIdToken: (options) => verifier().verifyIdToken(unknown('JWT'), { clientId: 'a', ...options }),
-  verifyLogoutToken: (options) => verifier().verifyLogoutToken(unknown('logout+jwt', LOGOUT), { clientId: 'a', ...options }),
+  verifyLogoutToken: (options) =>
+    verifier().verifyLogoutToken(unknown('logout+jwt', LOGOUT), { clientId: 'a', ...options }),
 };
 
 describe('a server that says nothing', DEADLINE, () => {

@@ -54,14 +54,14 @@ function printed(ended, expected) {
 
 describe('a worker thread', DEADLINE, () => {
   for (const [name, source] of [
-    ['after a token', "machine().token().then((token) => parentPort.postMessage(token !== null))"],
+    ['after a token', 'machine().token().then((token) => parentPort.postMessage(token !== null))'],
     [
       'after a token and `close()`',
-      "const it = machine(); it.token().then((token) => { it.close(); parentPort.postMessage(token !== null); })",
+      'const it = machine(); it.token().then((token) => { it.close(); parentPort.postMessage(token !== null); })',
     ],
     [
       'after an aborted wait',
-      "machine().token({ signal: AbortSignal.timeout(1) }).catch(() => {}).finally(() => parentPort.postMessage(true))",
+      'machine().token({ signal: AbortSignal.timeout(1) }).catch(() => {}).finally(() => parentPort.postMessage(true))',
     ],
   ]) {
     test(`ends by itself ${name}, ${LOOPS} times`, async (t) => {
@@ -109,7 +109,7 @@ describe('a worker thread', DEADLINE, () => {
     printed(ended, 'done');
   });
 
-  test('that is unref\'d and waits holds no process up', async () => {
+  test("that is unref'd and waits holds no process up", async () => {
     await sandbox.fault('delay-8000', 4, { path: '/oauth2/token' });
     const before = await sandbox.requestsTo('/oauth2/token');
     const ended = await program(
