@@ -135,6 +135,16 @@ Example:
     /// A Flyte auth plane on this machine: discovery, sign-in, tokens; runs no workflows.
     #[command(visible_alias = "dev-server")]
     Sandbox(SandboxArgs),
+    /// The auth plane in front of a Flyte deployment: sign-in, tokens, and a proxy for what it protects.
+    #[command(after_help = "\
+With the file that flyteadmin has, and a section `gateway` for what stands behind:
+  flyte-auth secrets init /etc/secrets
+  flyte-auth serve --config /etc/flyte/config/*.yaml --check
+  flyte-auth serve --config /etc/flyte/config/*.yaml")]
+    Serve(ServeArgs),
+    /// The keys of `serve`.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print completions for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
@@ -319,6 +329,48 @@ pub(crate) struct SandboxArgs {
     pub(crate) exit_with_stdin: bool,
 }
 
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration: a file, a glob, a folder, or - for standard input; repeatable, later ones win.
+    #[arg(long, value_name = "PATH", num_args = 1.., action = clap::ArgAction::Append)]
+    pub(crate) config: Vec<PathBuf>,
+    /// Explain the effective configuration and start nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Stop when standard input closes (for programs that start it).
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) exit_with_stdin: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Make the keys that `serve` and flyteadmin read; what is there already is kept.
+    Init(SecretsInitArgs),
+    /// Hash a client secret for `staticClients`: read from standard input, printed in base64 as flyteadmin wants it.
+    #[command(after_help = "\
+Example:
+  flyte-auth secrets hash < /etc/secrets/client_secret")]
+    Hash,
+}
+
+#[derive(Debug, PartialEq, Eq, Args)]
+pub(crate) struct SecretsInitArgs {
+    /// Where the keys go.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// How access tokens will be signed.
+    #[arg(long, value_enum, default_value = "rs256")]
+    pub(crate) algorithm: AlgorithmArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlgorithmArg {
+    Rs256,
+    Es256,
+    #[value(name = "eddsa")]
+    EdDsa,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +387,15 @@ mod tests {
         let after = Cli::try_parse_from(["flyte-auth", "token", "--endpoint", "h", "--plaintext"]).unwrap();
         assert_eq!(before.global.endpoint, after.global.endpoint);
         assert!(after.global.insecure);
+    }
+
+    #[test]
+    fn serve_takes_several_configurations_before_and_after_the_command() {
+        let several = ["flyte-auth", "serve", "--config", "a.yaml", "b.yaml", "--config", "-", "--check"];
+        let Command::Serve(serve) = Cli::try_parse_from(several).unwrap().command else { panic!("another command") };
+        assert_eq!(serve.config, ["a.yaml", "b.yaml", "-"].map(PathBuf::from));
+        let before = ["flyte-auth", "--config", "a.yaml", "serve"];
+        let Command::Serve(serve) = Cli::try_parse_from(before).unwrap().command else { panic!("another command") };
+        assert_eq!(serve.config, [PathBuf::from("a.yaml")]);
     }
 }

@@ -19,7 +19,7 @@ mod quick;
 mod setup;
 mod terminal;
 
-use args::{Cli, Command, ConfigCommand};
+use args::{Cli, Command, ConfigCommand, SecretsCommand};
 
 pub use program::Program;
 
@@ -35,7 +35,11 @@ pub fn run(program: Program, arguments: Vec<OsString>) -> ExitCode {
     };
     let global = &cli.global;
     let json = global.json || json_by_variable();
-    if let Err(error) = setup::logging(global) {
+    let logging = match &cli.command {
+        Command::Serve(_) => setup::server_logging(global),
+        _ => setup::logging(global),
+    };
+    if let Err(error) = logging {
         return output::failure(&error, json);
     }
     let done = match &cli.command {
@@ -50,6 +54,9 @@ pub fn run(program: Program, arguments: Vec<OsString>) -> ExitCode {
         Command::Session(command) => commands::session::session(global, command, json),
         Command::Config(ConfigCommand::Explain) => commands::config::explain(global, json),
         Command::Sandbox(args) => commands::sandbox::sandbox(args),
+        Command::Serve(args) => commands::serve::serve(args, json),
+        Command::Secrets(SecretsCommand::Init(args)) => commands::serve::secrets_init(args, json),
+        Command::Secrets(SecretsCommand::Hash) => commands::serve::secrets_hash(),
         Command::Completions { shell } => Ok(commands::completions(*shell)),
     };
     output::ended(done.unwrap_or_else(|error| output::failure(&error, json)))

@@ -28,7 +28,7 @@ pub fn open(config: Config) -> Result<Session> {
 /// Kind `Config`: a level that is none.
 pub fn log() -> Result<()> {
     const LEVEL: &str = "FLYTE_AUTH_LOG_LEVEL";
-    setup::log_at(setup::environment(LEVEL).map(|level| (LEVEL, level)), output::colours(false))
+    setup::log_at(setup::environment(LEVEL).map(|level| (LEVEL, level)), output::colours(false), setup::Style::Person)
 }
 
 /// Where this process runs.

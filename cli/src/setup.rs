@@ -259,11 +259,30 @@ pub(crate) fn logging(global: &Global) -> Result<()> {
             None => Some(("default", "warn".to_owned())),
         },
     };
-    log_at(given, output::colours(global.no_color))
+    log_at(given, output::colours(global.no_color), Style::Person)
+}
+
+/// A server's logs: from `info` unless said, with their time; a JSON object a line where no person reads along.
+pub(crate) fn server_logging(global: &Global) -> Result<()> {
+    let given = match (&global.log_level, environment("FLYTE_AUTH_LOG_LEVEL")) {
+        (Some(level), _) => ("--log-level", level.clone()),
+        (None, Some(level)) => ("FLYTE_AUTH_LOG_LEVEL", level),
+        (None, None) => ("default", "info".to_owned()),
+    };
+    log_at(Some(given), output::colours(global.no_color), Style::Server)
+}
+
+/// Who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Somebody at a terminal, beside other output.
+    Person,
+    /// Whoever looks after a server, later.
+    Server,
 }
 
 /// Logs to stderr at the level that a setting, named first, asks for.
-pub(crate) fn log_at(given: Option<(&'static str, String)>, colours: bool) -> Result<()> {
+pub(crate) fn log_at(given: Option<(&'static str, String)>, colours: bool, style: Style) -> Result<()> {
     use tracing_subscriber::Layer as _;
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::fmt::format::FmtSpan;
@@ -278,12 +297,13 @@ pub(crate) fn log_at(given: Option<(&'static str, String)>, colours: bool) -> Re
     });
     let talk = level.transpose()?.map(|level| {
         let targets = ["flyte_auth", "flyte_auth_server", "flyte_auth_cli"].map(|target| (target, level));
-        tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(colours)
-            .with_target(false)
-            .without_time()
-            .with_filter(Targets::new().with_targets(targets))
+        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+        let layer = match style {
+            Style::Person => layer.without_time().boxed(),
+            Style::Server if std::io::stderr().is_terminal() => layer.boxed(),
+            Style::Server => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        };
+        layer.with_filter(Targets::new().with_targets(targets))
     });
     let everything = flyte_auth::testing::log_file().map(|file| {
         let layer = tracing_subscriber::fmt::layer().with_writer(Arc::new(file)).with_ansi(false);

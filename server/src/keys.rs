@@ -9,12 +9,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use flyte_auth::error::{Error, Result};
 use flyte_auth::protocol::json;
+use flyte_auth::protocol::secret::SecretBytes;
 use flyte_auth::verify::KeySet;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -32,6 +35,9 @@ pub enum SigningAlgorithm {
     /// P-256 with SHA-256: small, and its keys are made in no time.
     #[serde(rename = "ES256")]
     Es256,
+    /// Ed25519 (RFC 8037): as small, and the same signature every time.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 impl SigningAlgorithm {
@@ -40,6 +46,7 @@ impl SigningAlgorithm {
         match self {
             Self::Rs256 => "RS256",
             Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
         }
     }
 }
@@ -47,6 +54,7 @@ impl SigningAlgorithm {
 enum Pair {
     Rsa(Box<RsaKeyPair>),
     Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
 }
 
 struct Key {
@@ -71,29 +79,67 @@ impl Key {
                 .and_then(|pair| pair.as_der().map(|der: Pkcs8V1Der<'_>| der.as_ref().to_vec())),
             SigningAlgorithm::Es256 => EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)
                 .and_then(|pair| pair.to_pkcs8v1().map(|der| der.as_ref().to_vec())),
+            SigningAlgorithm::EdDsa => {
+                Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1().map(|der| der.as_ref().to_vec()))
+            }
         }
         .map_err(|_| Error::internal("a signing key could not be made"))?;
         Self::parse(algorithm, pkcs8).ok_or_else(|| Error::internal("a signing key that was just made is not usable"))
     }
 
     fn parse(algorithm: SigningAlgorithm, pkcs8: Vec<u8>) -> Option<Self> {
-        let (pair, mut public) = match algorithm {
-            SigningAlgorithm::Rs256 => {
-                let pair = RsaKeyPair::from_pkcs8(&pkcs8).ok()?;
+        let pair = match algorithm {
+            SigningAlgorithm::Rs256 => Pair::Rsa(Box::new(RsaKeyPair::from_pkcs8(&pkcs8).ok()?)),
+            SigningAlgorithm::Es256 => {
+                Pair::Ec(EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).ok()?)
+            }
+            SigningAlgorithm::EdDsa => Pair::Ed(Ed25519KeyPair::from_pkcs8(&pkcs8).ok()?),
+        };
+        Self::of(pair, pkcs8)
+    }
+
+    /// The first private key of a PEM file: PKCS #1, PKCS #8 or SEC 1.
+    fn from_pem(pem: &[u8]) -> Option<Self> {
+        let der = PrivateKeyDer::from_pem_slice(pem).ok()?;
+        let pair = match &der {
+            PrivateKeyDer::Pkcs1(der) => Pair::Rsa(Box::new(RsaKeyPair::from_der(der.secret_pkcs1_der()).ok()?)),
+            PrivateKeyDer::Sec1(der) => Pair::Ec(
+                EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_sec1_der())
+                    .ok()?,
+            ),
+            PrivateKeyDer::Pkcs8(der) => {
+                let der = der.secret_pkcs8_der();
+                [SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa]
+                    .into_iter()
+                    .find_map(|algorithm| Self::parse(algorithm, der.to_vec()))?
+                    .pair
+            }
+            _ => return None,
+        };
+        // Only generated keys are written to a file.
+        Self::of(pair, Vec::new())
+    }
+
+    fn of(pair: Pair, pkcs8: Vec<u8>) -> Option<Self> {
+        let (algorithm, mut public) = match &pair {
+            Pair::Rsa(pair) => {
                 let (modulus, exponent) = rsa_numbers(pair.public_key().as_ref())?;
                 let public = json!({
                     "e": URL_SAFE_NO_PAD.encode(exponent), "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus),
                 });
-                (Pair::Rsa(Box::new(pair)), public)
+                (SigningAlgorithm::Rs256, public)
             }
-            SigningAlgorithm::Es256 => {
-                let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).ok()?;
+            Pair::Ec(pair) => {
                 // An uncompressed point: 0x04, x, y (SEC 1 section 2.3.3).
                 let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(32)?;
                 let public = json!({
                     "crv": "P-256", "kty": "EC", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
                 });
-                (Pair::Ec(pair), public)
+                (SigningAlgorithm::Es256, public)
+            }
+            Pair::Ed(pair) => {
+                let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+                (SigningAlgorithm::EdDsa, json!({ "crv": "Ed25519", "kty": "OKP", "x": x }))
             }
         };
         // RFC 7638: the thumbprint is over the required members in lexicographic order, as they are written above.
@@ -109,6 +155,7 @@ impl Key {
         match self.pair {
             Pair::Rsa(_) => SigningAlgorithm::Rs256,
             Pair::Ec(_) => SigningAlgorithm::Es256,
+            Pair::Ed(_) => SigningAlgorithm::EdDsa,
         }
     }
 
@@ -120,30 +167,55 @@ impl Key {
                 Some(signature)
             }
             Pair::Ec(pair) => Some(pair.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec()),
+            Pair::Ed(pair) => Some(pair.sign(message).as_ref().to_vec()),
         }
     }
 }
 
+/// The content of a DER element with this tag, and what follows it.
+fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&[found, length], rest) = der.split_first_chunk::<2>()?;
+    if found != tag {
+        return None;
+    }
+    let (length, rest) = if length < 0x80 {
+        (usize::from(length), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+        (digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
+    };
+    rest.split_at_checked(length)
+}
+
 /// Modulus and exponent of a PKCS #1 `RSAPublicKey`: a DER sequence of two integers (RFC 8017 appendix A.1.1).
 fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-        let (&[found, length], rest) = der.split_first_chunk::<2>()?;
-        if found != tag {
-            return None;
-        }
-        let (length, rest) = if length < 0x80 {
-            (usize::from(length), rest)
-        } else {
-            let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
-            (digits.iter().fold(0_usize, |sum, digit| (sum << 8) | usize::from(*digit)), rest)
-        };
-        rest.split_at_checked(length)
-    }
     let (sequence, _) = take(der, 0x30)?;
     let (modulus, rest) = take(sequence, 0x02)?;
     let (exponent, _) = take(rest, 0x02)?;
     // A leading zero keeps DER integers positive; JWK members have none (RFC 7518 section 6.3.1).
     Some((modulus.strip_prefix(&[0]).unwrap_or(modulus), exponent))
+}
+
+/// A new private key in DER: PKCS #1 for RSA, which is what flyteadmin reads, else PKCS #8.
+///
+/// # Errors
+/// Kind `Internal`: the cryptography failed.
+pub(crate) fn new_private_key(algorithm: SigningAlgorithm) -> Result<Vec<u8>> {
+    let key = Key::generate(algorithm)?;
+    match algorithm {
+        SigningAlgorithm::Rs256 => {
+            rsa_in_pkcs8(&key.pkcs8).map(<[u8]>::to_vec).ok_or_else(|| Error::internal("a new key is no PKCS #8"))
+        }
+        SigningAlgorithm::Es256 | SigningAlgorithm::EdDsa => Ok(key.pkcs8),
+    }
+}
+
+/// The PKCS #1 key in a PKCS #8 `PrivateKeyInfo`: version, algorithm, octet string (RFC 5208 section 5).
+fn rsa_in_pkcs8(der: &[u8]) -> Option<&[u8]> {
+    let (info, _) = take(der, 0x30)?;
+    let (_, rest) = take(info, 0x02)?;
+    let (_, rest) = take(rest, 0x30)?;
+    Some(take(rest, 0x04)?.0)
 }
 
 /// The keys at one moment. The first signs; all verify.
@@ -200,6 +272,31 @@ impl Keys {
             keys.rotate()?;
         }
         Ok(keys)
+    }
+
+    /// Keys from PEM files: the first signs with `algorithm`, all verify.
+    ///
+    /// # Errors
+    /// Kind `Config`: one is no private key that can be used, or the first is of another kind.
+    pub fn from_pem(algorithm: SigningAlgorithm, pems: &[SecretBytes]) -> Result<Self> {
+        let setting = "auth.appAuth.selfAuthServer.tokenSigningRSAKeySecretName";
+        let wrong = |what: &str| {
+            Error::config("signing_key_invalid", setting, what.to_owned())
+                .with_next("Make keys with: flyte-auth secrets init DIR")
+        };
+        let mut keys = Vec::new();
+        for pem in pems {
+            let key = Key::from_pem(pem).ok_or_else(|| {
+                wrong("a signing key is no private key in PEM that can be used (RSA from 2048 bits, P-256, Ed25519)")
+            })?;
+            keys.push(Arc::new(key));
+        }
+        match keys.first() {
+            Some(first) if first.algorithm() == algorithm => {}
+            Some(_) => return Err(wrong("the signing key is of another kind than the signing algorithm")),
+            None => return Err(wrong("there is no signing key")),
+        }
+        Ok(Self { current: RwLock::new(Current::new(keys)), algorithm, file: None })
     }
 
     fn current(&self) -> Arc<Current> {
@@ -274,8 +371,8 @@ mod tests {
     }
 
     #[test]
-    fn signs_and_verifies_with_both_algorithms_and_after_rotation() {
-        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
+    fn signs_and_verifies_with_every_algorithm_and_after_rotation() {
+        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
             let keys = Keys::open(algorithm, None).unwrap();
             let token = keys.sign("at+jwt", &claims()).unwrap();
             assert_eq!(keys.verify("at+jwt", &token), Some(claims()));
@@ -293,8 +390,8 @@ mod tests {
     }
 
     #[test]
-    fn an_independent_library_verifies_both_algorithms() {
-        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
+    fn an_independent_library_verifies_every_algorithm() {
+        for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
             let keys = Keys::open(algorithm, None).unwrap();
             let token = keys.sign("JWT", &claims()).unwrap();
             let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(keys.jwks()).unwrap();

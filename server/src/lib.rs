@@ -10,14 +10,18 @@
 #![forbid(unsafe_code)]
 
 pub mod authorization_server;
+pub mod config;
 pub mod flyte;
+pub mod gateway;
 pub mod keys;
 pub mod listen;
 pub mod metrics;
 pub mod random;
 pub mod resource;
 pub mod sandbox;
-pub mod store;
+pub mod serve;
+pub mod sites;
+pub mod state;
 pub mod tls;
 pub mod users;
 

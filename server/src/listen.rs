@@ -1,7 +1,7 @@
 //! Sockets: both loopback addresses on one port, HTTP/1.1 and HTTP/2 on each, TLS where there is a certificate.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use flyte_auth::error::{Error, ErrorKind, Result};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -20,10 +20,20 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-/// From connection to the end of the TLS handshake, and to the end of the request's headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests in work may go on after the stop.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long a port waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From connection to the end of the TLS handshake, and to the end of the request's headers.
+    pub headers: Duration,
+    /// How long requests in work may go on after the stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { headers: Duration::from_secs(10), drain: Duration::from_secs(2) }
+    }
+}
 
 /// A bound port.
 #[derive(Debug)]
@@ -59,11 +69,43 @@ impl Port {
         Ok(Self { listeners, number })
     }
 
-    /// Serves `app` until `stop` is true, then lets requests in work end for a moment.
-    pub async fn serve(self, tls: Option<TlsAcceptor>, app: Router, mut stop: watch::Receiver<bool>) {
+    /// Binds `address`, an IP address; `0.0.0.0` is every address of the machine, of both families. Number 0 is a free
+    /// port. `setting` names it in an error.
+    ///
+    /// # Errors
+    /// Kind `Config`: the port is taken or not allowed, or the address is none of this machine.
+    pub async fn bind_at(address: &str, number: u16, setting: &'static str) -> Result<Self> {
+        let parsed: IpAddr = address.parse().map_err(|_| {
+            Error::config("address_invalid", "gateway.address", format!("{address:?} is no IP address"))
+                .with_next("Give the address to listen on, for example 127.0.0.1 or 0.0.0.0")
+        })?;
+        if parsed.is_loopback() {
+            return Self::bind(number, setting).await;
+        }
+        let failed = |error: io::Error| {
+            Error::config("port_unavailable", setting, format!("port {number} on {address} cannot be used: {error}"))
+                .with_next("Choose another port, or 0 for any free one")
+                .with_source(error)
+        };
+        // One socket for both families; machines without IPv6 have the other kind only.
+        let both = match parsed {
+            IpAddr::V4(v4) if v4.is_unspecified() => TcpListener::bind((Ipv6Addr::UNSPECIFIED, number)).await.ok(),
+            _ => None,
+        };
+        let listener = match both {
+            Some(listener) => listener,
+            None => TcpListener::bind((parsed, number)).await.map_err(failed)?,
+        };
+        let number = listener.local_addr().map_err(failed)?.port();
+        Ok(Self { listeners: vec![listener], number })
+    }
+
+    /// Serves `app` until `stop` is true, then lets requests in work end for a moment. Each request knows its peer by
+    /// `ConnectInfo<SocketAddr>`.
+    pub async fn serve(self, tls: Option<TlsAcceptor>, app: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(accept(listener, tls.clone(), app.clone(), stop.clone()));
+            accepting.spawn(accept(listener, tls.clone(), app.clone(), limits, stop.clone()));
         }
         // An error means that the sender is gone, which is a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -71,7 +113,13 @@ impl Port {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -81,7 +129,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, mu
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, tls.clone(), app.clone(), stop.clone()));
+                connections.spawn(connection(stream, peer, tls.clone(), app.clone(), limits, stop.clone()));
             }
             // Out of file descriptors, most likely: wait, or the loop would spin.
             Err(error) => {
@@ -91,7 +139,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, app: Router, mu
         }
     }
     drop(listener);
-    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(limits.drain, async { while connections.join_next().await.is_some() {} }).await;
     // Dropping the set ends what is left.
 }
 
@@ -161,6 +209,7 @@ async fn connection(
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     app: Router,
+    limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
     // Without this, a reply in two packets waits for the peer's delayed acknowledgement (40 ms).
@@ -168,28 +217,35 @@ async fn connection(
     let reset = Reset(Arc::default());
     let socket = Socket { stream, reset: reset.clone() };
     match tls {
-        None => exchange(socket, reset, app, stop).await,
-        Some(tls) => match tokio::time::timeout(HEADER_TIMEOUT, tls.accept(socket)).await {
-            Ok(Ok(stream)) => exchange(stream, reset, app, stop).await,
+        None => exchange(socket, peer, reset, app, limits, stop).await,
+        Some(tls) => match tokio::time::timeout(limits.headers, tls.accept(socket)).await {
+            Ok(Ok(stream)) => exchange(stream, peer, reset, app, limits, stop).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         },
     }
 }
 
-async fn exchange<S>(stream: S, reset: Reset, app: Router, mut stop: watch::Receiver<bool>)
-where
+async fn exchange<S>(
+    stream: S,
+    peer: SocketAddr,
+    reset: Reset,
+    app: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let in_requests = reset.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(in_requests.clone());
+        request.extensions_mut().insert(ConnectInfo(peer));
         app.clone().call(Request::from(request))
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers);
     builder.http2().timer(TokioTimer::new());
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut stopping = false;
     loop {
         tokio::select! {

@@ -9,6 +9,7 @@ pub(crate) mod configure;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod sandbox;
+pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod token;

@@ -59,7 +59,7 @@ fn options(args: &SandboxArgs) -> Result<Options> {
     })
 }
 
-async fn stdin_closed(wanted: bool) {
+pub(super) async fn stdin_closed(wanted: bool) {
     if !wanted {
         return std::future::pending().await;
     }

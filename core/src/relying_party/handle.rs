@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::Inner;
 use super::RelyingParty;
+use super::data::User;
 use super::look::{Found, Seen};
 use super::page::{self, Page};
 use super::signed_in::SignedIn;
@@ -50,6 +51,8 @@ pub struct Handled {
     pub set_cookies: Vec<HeaderValue>,
     /// Who is signed in.
     pub signed_in: Option<SignedIn>,
+    /// Whom this answer of the callback route signed in, for a log.
+    pub person: Option<Arc<User>>,
     /// What went wrong, for a log; nothing secret is in it.
     pub problem: Option<Error>,
 }
@@ -60,6 +63,7 @@ impl fmt::Debug for Handled {
             .field("status", &self.response.as_ref().map(Response::status))
             .field("set_cookies", &self.set_cookies.len())
             .field("signed_in", &self.signed_in.is_some())
+            .field("person", &self.person)
             .field("problem", &self.problem)
             .finish()
     }
@@ -216,7 +220,7 @@ impl Inner {
                 (Vec::new(), Some(error))
             }
         };
-        Handled { response: None, set_cookies, problem, signed_in: Some(SignedIn::new(Arc::clone(self), found)) }
+        Handled { set_cookies, problem, signed_in: Some(SignedIn::new(Arc::clone(self), found)), ..Handled::default() }
     }
 
     /// Nobody is signed in, and somebody has to be.

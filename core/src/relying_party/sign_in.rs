@@ -1,11 +1,13 @@
 //! The routes `/login` and `/callback`.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Method, StatusCode};
 use url::form_urlencoded;
 
 use super::Inner;
 use super::cookies::Jar;
-use super::data::{Data, Snapshot};
+use super::data::{Data, Snapshot, User};
 use super::handle::Handled;
 use super::page::{self, Page};
 use super::settings::SameSite;
@@ -67,7 +69,7 @@ impl Inner {
         let mut cleared = None;
         let outcome = self.take(request, form, now, &mut cleared).await;
         let (mut handled, cookies): (Handled, Vec<HeaderValue>) = match outcome {
-            Ok((response, cookies)) => (response.into(), cookies),
+            Ok((response, cookies, person)) => (Handled { person: Some(person), ..Handled::from(response) }, cookies),
             Err(Refused::Page(page)) => {
                 tracing::info!(code = page.code(), "a callback was refused");
                 (self.answer(request, page).into(), Vec::new())
@@ -90,7 +92,7 @@ impl Inner {
         form: Option<&[u8]>,
         now: Timestamp,
         cleared: &mut Option<HeaderValue>,
-    ) -> Result<(Response, Vec<HeaderValue>), Refused> {
+    ) -> Result<(Response, Vec<HeaderValue>, Arc<User>), Refused> {
         let refused = |page| Err(Refused::Page(page));
         if form.is_some_and(|form| form.len() > MAX_BODY) {
             return refused(&page::BODY_TOO_LARGE);
@@ -125,8 +127,8 @@ impl Inner {
             Answer::Code(code) => {
                 let (data, return_to) =
                     (self.redeem(&metadata, &transaction, &code, now).await?, transaction.return_to);
-                let cookies = self.establish(request, data, now).await?;
-                Ok((self.onward(&return_to), cookies))
+                let (cookies, person) = self.establish(request, data, now).await?;
+                Ok((self.onward(&return_to), cookies, person))
             }
             Answer::Unusable(Refusal::WrongIssuer | Refusal::NoIssuer) => refused(&page::FOREIGN),
             Answer::Unusable(_) => refused(&page::INVALID),
@@ -187,17 +189,18 @@ impl Inner {
     }
 
     /// Makes the session, in place of the one that this browser had.
-    async fn establish(&self, request: &Request, data: Data, now: Timestamp) -> Result<Vec<HeaderValue>> {
+    async fn establish(&self, request: &Request, data: Data, now: Timestamp) -> Result<(Vec<HeaderValue>, Arc<User>)> {
         let before = self.session_id(request);
         let held = Jar::read(&request.headers, &self.settings.cookie_name).held();
         let snapshot = Snapshot::new(data, &self.settings.header_name);
+        let person = Arc::clone(&snapshot.user);
         let live = self.registry.admit(snapshot, now).ok_or_else(|| Error::internal("a new session is over"))?;
         self.save(&live, now).await?;
         let cookies = self.cookies_of(&live, held, now).inspect_err(|_| self.registry.end(&live.sid))?;
         if let Some(before) = before {
             self.end(&before).await;
         }
-        Ok(cookies)
+        Ok((cookies, person))
     }
 
     /// 303: a POST of the provider's form becomes a GET, and takes no code along.

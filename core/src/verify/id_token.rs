@@ -115,7 +115,7 @@ pub(super) fn check(
 }
 
 /// Every claim of a token that was validated before: nothing is checked here.
-pub(crate) fn claims_of_verified(token: &IdToken) -> Map<String, Value> {
+pub fn claims_of_verified(token: &IdToken) -> Map<String, Value> {
     // EXPOSE: parsed.
     let payload = Jws::cut(token.expose()).and_then(|jws| jws.payload());
     payload.ok().and_then(|payload| json::parse_object(&payload).ok()).unwrap_or_default()

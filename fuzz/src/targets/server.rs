@@ -6,13 +6,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use flyte_auth::protocol::secret::ClientSecret;
-use flyte_auth_server::authorization_server::{AuthorizationServer, Client, RedirectUri, Settings};
+use flyte_auth_server::authorization_server::{
+    AuthorizationServer, Client, Grants, People, RedirectUri, Rotate, Secret, Secrets, Settings,
+};
 use flyte_auth_server::flyte::{self, FlyteAuth, Generations, PublicClient};
 use flyte_auth_server::keys::{Keys, SigningAlgorithm};
 use flyte_auth_server::metrics::Metrics;
 use flyte_auth_server::random;
-use flyte_auth_server::resource::{ACCESS_TOKEN_TYPE, Issuer};
-use flyte_auth_server::store::{Code, Device, DeviceAnswer, Grant, Refresh, Store};
+use flyte_auth_server::resource::ACCESS_TOKEN_TYPE;
+use flyte_auth_server::sandbox::{Issuer, Trusted};
+use flyte_auth_server::sites::{Site, Sites};
+use flyte_auth_server::state::{Code, Device, DeviceAnswer, Grant, Memory, Refresh, State as _};
 use flyte_auth_server::users::{User, Users};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -39,31 +43,39 @@ static KEYS: LazyLock<Arc<Keys>> =
     LazyLock::new(|| Arc::new(Keys::open(SigningAlgorithm::Es256, None).expect("a key can be made")));
 
 fn client(id: &str, secret: Option<&str>, redirects: &[&str]) -> Client {
+    let scopes = ["all", "offline", "openid", "profile", "email"];
     Client {
         id: id.to_owned(),
-        secret: secret.map(ClientSecret::new),
+        secrets: secret.map(|secret| Secret::Plain(ClientSecret::new(secret))).into_iter().collect(),
+        keys: None,
+        public: secret.is_none(),
         redirect_uris: redirects.iter().filter_map(|uri| RedirectUri::parse(uri)).collect(),
-        acts_for_itself: secret.is_some(),
-        acts_for_people: true,
-        extra_scopes: Vec::new(),
+        grants: Grants { code: true, refresh: true, client_credentials: secret.is_some(), device: true },
+        scopes: scopes.map(str::to_owned).into(),
+        default_scopes: vec!["all".to_owned()],
+        audience: None,
     }
 }
 
 /// The same server for every input: what one request leaves behind is not there for the next.
 fn server() -> Arc<AuthorizationServer> {
-    let store = Store::open(None).expect("memory");
+    let state = Memory::default();
     let grant = Grant {
         session: "session".to_owned(),
         client_id: "flytectl".to_owned(),
-        user: User::named("alice@example.org"),
+        issuer: ISSUER.to_owned(),
+        subject: Some("alice@example.org".to_owned()),
+        claims: serde_json::Map::new(),
         scopes: vec!["all".to_owned(), "offline".to_owned()],
-        audience: Vec::new(),
+        audience: vec![ISSUER.to_owned()],
         auth_time: NOW.as_secs(),
+        ends_at: NOW.plus(Duration::from_secs(86_400)).as_millis(),
     };
     let soon = NOW.plus(Duration::from_secs(300));
     let code = Code {
         grant: grant.clone(),
         redirect_uri: REDIRECT.to_owned(),
+        redirect_uri_named: true,
         challenge: Some(random::digest(VERIFIER)),
         nonce: None,
         expires_at: soon,
@@ -72,38 +84,43 @@ fn server() -> Arc<AuthorizationServer> {
     let device = Device {
         user_code: "BCDF-GHJK".to_owned(),
         client_id: "flytectl".to_owned(),
+        issuer: ISSUER.to_owned(),
         scopes: grant.scopes.clone(),
-        audience: Vec::new(),
+        audience: grant.audience.clone(),
         challenge: None,
         answer: DeviceAnswer::Pending,
         expires_at: soon,
         interval: 5,
         polled_at: None,
     };
-    store
-        .change(NOW, |tables| {
-            tables.codes.insert(random::digest(CODE), code);
-            tables.add_refresh(random::digest(REFRESH), Refresh { grant, expires_at: soon.as_millis(), used: false });
-            tables.devices.insert(random::digest(DEVICE), device);
-        })
-        .expect("memory");
+    let refresh = Refresh { grant, access_token_id: "j".to_owned(), expires_at: soon, dead: false };
+    done(state.put_code(&random::digest(CODE), &code)).expect("memory");
+    done(state.put_refresh(&random::digest(REFRESH), &refresh)).expect("memory");
+    done(state.put_device(&random::digest(DEVICE), &device, NOW)).expect("memory");
     Arc::new(AuthorizationServer {
         settings: Settings {
-            issuer: ISSUER.to_owned(),
             access_token_lifetime: Duration::from_secs(300),
             refresh_token_lifetime: Duration::from_secs(3600),
-            rotate_refresh_tokens: true,
+            session_lifetime: Duration::from_secs(86_400),
+            rotate: Rotate::WithGrace,
             code_lifetime: Duration::from_secs(60),
             device_code_lifetime: Duration::from_secs(600),
             device_interval: Duration::from_secs(5),
+            openid: true,
         },
+        sites: Sites::one(Site::new(ISSUER, None).expect("an address")),
         clients: vec![
             client("flytectl", None, &[REDIRECT, LOOPBACK]),
             client("machine", Some(SECRET), &["https://app.example/cb?x=1"]),
         ],
-        users: Users { known: User::named("alice@example.org").into_iter().collect(), auto_approve: None },
+        people: People::Offered(Users {
+            known: User::named("alice@example.org").into_iter().collect(),
+            auto_approve: None,
+        }),
+        secrets: Arc::new(Secrets::new(&NoEntropy)),
         keys: Arc::clone(&KEYS),
-        store: Arc::new(store),
+        state: Arc::new(state),
+        audit: None,
         metrics: Arc::new(Metrics::default()),
         clock: Arc::new(StoppedClock),
         entropy: Arc::new(NoEntropy),
@@ -224,7 +241,8 @@ pub(super) fn server_calls(data: &[u8]) {
             audience: String::new(),
             authorization_metadata_key: None,
         },
-        issuer: Issuer::Own(issuer),
+        always_snake_case: false,
+        source: Arc::new(Trusted::new(Issuer::Own(issuer), None)),
     });
     let placeholder = b"{token}";
     let at = data.windows(placeholder.len()).position(|part| part == placeholder);

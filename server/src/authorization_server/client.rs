@@ -1,58 +1,27 @@
-//! Clients: who may ask for tokens, where codes may be sent, and how a client proves itself at the token endpoint.
+//! Clients: who may ask for tokens, for what, and how a client proves itself at the token endpoint.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flyte_auth::protocol::secret::ClientSecret;
-use url::{Host, Url};
 
+use super::assertion::{self, ClientKeys};
 use super::params::Params;
-use super::{AuthorizationServer, OAuthError, SCOPES};
+use super::redirect::RedirectUri;
+use super::secret::Secret;
+use super::{AuthorizationServer, OAuthError};
+use crate::sites::Site;
 
-/// A registered redirect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RedirectUri(String);
-
-impl RedirectUri {
-    /// Registers `uri`; `None` unless it is an absolute URL without a fragment (RFC 6749 section 3.1.2) and without a
-    /// scheme that runs code in the browser.
-    pub fn parse(uri: &str) -> Option<Self> {
-        let url = Url::parse(uri).ok()?;
-        let runs_code = matches!(url.scheme(), "javascript" | "data" | "vbscript" | "file" | "blob");
-        (url.fragment().is_none() && !runs_code).then(|| Self(uri.to_owned()))
-    }
-
-    /// As it was registered.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `requested` is this redirect: the same text, or, for a loopback IP literal without a port, the same with
-    /// any port (RFC 8252 section 7.3; `localhost` has no such leniency).
-    fn accepts(&self, requested: &str) -> bool {
-        if self.0 == requested {
-            return true;
-        }
-        let Ok(registered) = Url::parse(&self.0) else { return false };
-        let loopback = match registered.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            _ => false,
-        };
-        loopback
-            && registered.scheme() == "http"
-            && registered.port().is_none()
-            && without_port(requested).is_some_and(|requested| requested == self.0)
-    }
-}
-
-/// An `http` URL without the port that it names. By text: what URL parsers repair (`http:////host`, `http:host`) is none.
-fn without_port(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("http://")?;
-    let (authority, path) = rest.split_at(rest.find('/')?);
-    let (host, port) = authority.rsplit_once(':')?;
-    let named = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    named.then(|| format!("http://{host}{path}"))
+/// The grants that a client may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// `authorization_code` (RFC 6749 section 4.1).
+    pub code: bool,
+    /// `refresh_token` (RFC 6749 section 6).
+    pub refresh: bool,
+    /// `client_credentials` (RFC 6749 section 4.4).
+    pub client_credentials: bool,
+    /// RFC 8628.
+    pub device: bool,
 }
 
 /// A client.
@@ -60,50 +29,82 @@ fn without_port(url: &str) -> Option<String> {
 pub struct Client {
     /// `client_id`.
     pub id: String,
-    /// Its secret; a public client has none.
-    pub secret: Option<ClientSecret>,
-    /// Where codes may be sent. Empty: no authorization code grant.
+    /// Its secrets, any of which opens; a public client has none.
+    pub secrets: Vec<Secret>,
+    /// Its keys, for `private_key_jwt` (RFC 7523).
+    pub keys: Option<ClientKeys>,
+    /// Whether it can keep no secret. A confidential client whose secret nobody configured is not public: it cannot log in.
+    pub public: bool,
+    /// Where codes may be sent.
     pub redirect_uris: Vec<RedirectUri>,
-    /// Whether it may act for itself (client credentials).
-    pub acts_for_itself: bool,
-    /// Whether it may act for a person (authorization code, device).
-    pub acts_for_people: bool,
-    /// Scopes beyond [`SCOPES`] that it may ask for.
-    pub extra_scopes: Vec<String>,
+    /// What it may do.
+    pub grants: Grants,
+    /// The scopes that it may ask for. One that ends in `.*` stands for every scope that begins so (as fosite matches).
+    pub scopes: Vec<String>,
+    /// What is granted where none is asked for; empty: that is refused (RFC 6749 section 3.3).
+    pub default_scopes: Vec<String>,
+    /// Audiences that it may ask for beside the deployment's own; `None`: any.
+    pub audience: Option<Vec<String>>,
+}
+
+/// Whether fosite's wildcard strategy takes `requested` for `allowed`.
+fn scope_matches(allowed: &str, requested: &str) -> bool {
+    match allowed.strip_suffix(".*") {
+        Some(prefix) => {
+            requested.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
+        }
+        None => allowed == requested,
+    }
 }
 
 impl Client {
-    /// A client without a secret.
-    pub fn is_public(&self) -> bool {
-        self.secret.is_none()
-    }
-
     /// The registered redirect that `requested` is.
     pub(super) fn accepts_redirect(&self, requested: &str) -> bool {
         // RFC 6749 section 3.1.2: no fragment. Checked by text, because a parser may drop an empty one.
         !requested.contains('#') && self.redirect_uris.iter().any(|registered| registered.accepts(requested))
     }
 
-    /// The scopes to grant for those requested: all of them, or a refusal that names the first unknown one. None
-    /// requested means `all`, Flyte's whole API.
+    /// The scopes to grant for those requested: all of them, each once, or a refusal that names the first unknown one.
     pub(super) fn scopes(&self, requested: Vec<String>) -> Result<Vec<String>, OAuthError> {
-        for scope in &requested {
-            if !SCOPES.contains(&scope.as_str()) && !self.extra_scopes.contains(scope) {
-                return Err(OAuthError::new("invalid_scope", format!("the scope {scope} is not known here")));
+        let mut granted: Vec<String> = Vec::with_capacity(requested.len());
+        for scope in requested {
+            if !self.scopes.iter().any(|allowed| scope_matches(allowed, &scope)) {
+                let refused = format!("the scope {scope} is not one that this client may have");
+                return Err(OAuthError::new("invalid_scope", refused));
+            }
+            if !granted.contains(&scope) {
+                granted.push(scope);
             }
         }
-        let mut scopes = requested;
-        if scopes.is_empty() {
-            scopes.push("all".to_owned());
-        }
-        let mut seen = Vec::with_capacity(scopes.len());
-        scopes.retain(|scope| {
-            !seen.contains(scope) && {
-                seen.push(scope.clone());
-                true
+        if granted.is_empty() {
+            if self.default_scopes.is_empty() {
+                let offered = self.scopes.join(" ");
+                return Err(OAuthError::new(
+                    "invalid_scope",
+                    format!("no scope was asked for; this client may have: {offered}"),
+                ));
             }
-        });
-        Ok(scopes)
+            granted.clone_from(&self.default_scopes);
+        }
+        Ok(granted)
+    }
+
+    /// The audiences of its tokens: the site's own, and those requested (`audience`, RFC 8707's `resource`).
+    pub(super) fn audience(&self, site: &Site, requested: Vec<String>) -> Result<Vec<String>, OAuthError> {
+        let mut audience = vec![site.audience.clone()];
+        for name in requested {
+            if name == site.audience || name == site.base {
+                continue;
+            }
+            if self.audience.as_ref().is_some_and(|allowed| !allowed.contains(&name)) {
+                return Err(OAuthError::new(
+                    "invalid_target",
+                    format!("the audience {name} is not one that this client may ask for"),
+                ));
+            }
+            audience.push(name);
+        }
+        Ok(audience)
     }
 }
 
@@ -129,12 +130,22 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
 }
 
 impl AuthorizationServer {
-    /// The client of a token, device, revocation or introspection request: `client_secret_basic`, `client_secret_post`
-    /// or, for a public client, its id alone.
-    pub(super) fn authenticate_client(&self, headers: &HeaderMap, params: &Params) -> Result<&Client, OAuthError> {
+    /// The client of a token, device, pushed authorization, revocation or introspection request: `client_secret_basic`,
+    /// `client_secret_post`, `private_key_jwt` or, for a public client, its id alone.
+    pub(super) async fn authenticate_client(
+        &self,
+        headers: &HeaderMap,
+        params: &Params,
+    ) -> Result<&Client, OAuthError> {
         let by_header = basic(headers)?;
         let challenge = by_header.is_some();
         let refuse = || OAuthError::invalid_client("the client is unknown or its secret is wrong", challenge);
+        if let Some(kind) = params.get("client_assertion_type") {
+            if by_header.is_some() || params.get("client_secret").is_some() {
+                return Err(OAuthError::invalid_request("the client proved itself in two ways at once"));
+            }
+            return assertion::authenticate(self, headers, params, kind).await;
+        }
         let (id, secret) = match &by_header {
             Some((id, secret)) => {
                 if params.get("client_secret").is_some() {
@@ -153,10 +164,13 @@ impl AuthorizationServer {
         // golang.org/x/oauth2 tries a Basic header with an empty secret first, for public clients too.
         let secret = secret.filter(|secret| !secret.is_empty());
         let client = self.client(id).ok_or_else(refuse)?;
-        match (&client.secret, secret) {
-            (None, None) => Ok(client),
-            // ClientSecret compares in constant time.
-            (Some(expected), Some(given)) if *expected == ClientSecret::new(given) => Ok(client),
+        match secret {
+            None if client.public => Ok(client),
+            // A secret that nobody gave out: whoever sends it takes this client for another one.
+            Some(secret) if !client.public => match self.secrets.opens(client, secret, self.now()).await? {
+                true => Ok(client),
+                false => Err(refuse()),
+            },
             _ => Err(refuse()),
         }
     }
@@ -167,41 +181,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redirects() {
-        let localhost = RedirectUri::parse("http://localhost:53593/callback").unwrap();
-        let v4 = RedirectUri::parse("http://127.0.0.1/callback").unwrap();
-        let v6 = RedirectUri::parse("http://[::1]/callback").unwrap();
-        let web = RedirectUri::parse("https://app.example/cb?x=1").unwrap();
-        for (registered, requested, accepted) in [
-            (&localhost, "http://localhost:53593/callback", true),
-            (&localhost, "http://localhost:53594/callback", false),
-            (&localhost, "http://LOCALHOST:53593/callback", false),
-            (&localhost, "http://localhost:53593/callback/", false),
-            (&v4, "http://127.0.0.1:4711/callback", true),
-            (&v4, "http://127.0.0.1/callback", true),
-            (&v4, "http://127.0.0.1:4711/other", false),
-            (&v4, "http://127.0.0.1:4711/callback?x=1", false),
-            (&v4, "http://127.0.0.2:4711/callback", false),
-            (&v4, "https://127.0.0.1:4711/callback", false),
-            (&v4, "http://127.0.0.1:4711@evil.example/callback", false),
-            (&v4, "http://u:p@127.0.0.1:4711/callback", false),
-            (&v4, "http://127.0.0.1:4711\\@evil.example/callback", false),
-            (&v4, "http:127.0.0.1:4711/callback", false),
-            (&v4, "http:////127.0.0.1:4711/callback", false),
-            (&v4, "http://127.1:4711/callback", false),
-            (&v4, "http://127.0.0.1:0/callback", false),
-            (&v4, "http://127.0.0.1:+1/callback", false),
-            (&v6, "http://[::1]:4711/callback", true),
-            (&v6, "http://[::2]:4711/callback", false),
-            (&web, "https://app.example/cb?x=1", true),
-            (&web, "https://app.example:8443/cb?x=1", false),
-            (&web, "https://app.example/cb", false),
-            (&web, "https://app.example.evil.example/cb?x=1", false),
+    fn scopes_are_matched_as_fosite_does() {
+        for (allowed, requested, matches) in [
+            ("all", "all", true),
+            ("all", "al", false),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", true),
+            ("a.*", "a", false),
+            ("a.*", "a.", false),
+            ("a.*", "ab", false),
+            (".*", ".x", true),
         ] {
-            assert_eq!(registered.accepts(requested), accepted, "{} {requested}", registered.as_str());
-        }
-        for bad in ["/callback", "http://a/#f", "javascript:alert(1)", "data:text/html,x", ""] {
-            assert_eq!(RedirectUri::parse(bad), None, "{bad}");
+            assert_eq!(scope_matches(allowed, requested), matches, "{allowed} {requested}");
         }
     }
 

@@ -20,6 +20,8 @@ pub struct OAuthError {
     pub description: String,
     /// Whether to answer with a challenge: the client used the `Authorization` header (RFC 6749 section 5.2).
     challenge: bool,
+    /// `Retry-After`, in seconds.
+    retry_after: Option<u32>,
 }
 
 impl OAuthError {
@@ -32,7 +34,7 @@ impl OAuthError {
             .take(LONGEST_DESCRIPTION)
             .map(|letter| if matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\') { letter } else { '?' })
             .collect();
-        Self { status: StatusCode::BAD_REQUEST, code, description, challenge: false }
+        Self { status: StatusCode::BAD_REQUEST, code, description, challenge: false, retry_after: None }
     }
 
     /// `invalid_request`.
@@ -50,6 +52,12 @@ impl OAuthError {
         Self { status: StatusCode::UNAUTHORIZED, challenge, ..Self::new("invalid_client", description) }
     }
 
+    /// `temporarily_unavailable` with status 429: try again after so many seconds (RFC 6585 section 4).
+    pub fn too_many(description: impl Into<String>, retry_after: u32) -> Self {
+        let error = Self::new("temporarily_unavailable", description);
+        Self { status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(retry_after), ..error }
+    }
+
     /// `server_error` with status 500.
     pub fn server_error(description: impl Into<String>) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::new("server_error", description) }
@@ -64,6 +72,9 @@ impl IntoResponse for OAuthError {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flyte-auth\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

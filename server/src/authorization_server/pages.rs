@@ -14,12 +14,48 @@ use subtle::ConstantTimeEq as _;
 use url::{Host, Url};
 
 use super::params::Params;
-use super::{AuthorizationRequest, AuthorizationServer, paths};
+use super::{AuthorizationRequest, Person, paths};
 use crate::random;
+use crate::sites::Site;
+use crate::users::Users;
 
 const STYLE: &str = include_str!("pages.css");
 const SUBMIT: &str = "document.forms[0].submit()";
 const COOKIE: &str = "flyte_auth_csrf";
+
+/// Who answers a page.
+#[derive(Debug)]
+pub(super) enum Who<'a> {
+    /// Whoever says so: the sandbox's.
+    Choose(&'a Users),
+    /// Somebody who is signed in.
+    Is(&'a Person),
+}
+
+impl Who<'_> {
+    fn is_sandbox(&self) -> bool {
+        matches!(self, Self::Choose(_))
+    }
+
+    /// What the form asks of the person: who it is, where that is not known, and yes or no.
+    fn fields(&self, hint: Option<&str>) -> String {
+        match self {
+            Self::Choose(users) => choice(users, hint),
+            Self::Is(person) => format!(
+                "<p class=\"who-is\">You are signed in as <strong>{}</strong>.</p>\
+                 <input type=\"hidden\" name=\"as\" value=\"{}\">\
+                 <div class=\"buttons\"><button name=\"action\" value=\"approve\" class=\"primary\">Allow</button>\
+                 <button name=\"action\" value=\"deny\">Deny</button></div>",
+                escape(person.shown()),
+                random::digest(&person.subject),
+            ),
+        }
+    }
+
+    fn note(&self) -> &'static str {
+        if self.is_sandbox() { NOTE } else { "" }
+    }
+}
 
 /// The style and script sources of the content security policy: exactly the two texts above.
 static SOURCES: LazyLock<String> = LazyLock::new(|| {
@@ -75,13 +111,14 @@ fn page_headers(response: &mut Response, form_action: &str) {
     }
 }
 
-fn page(status: StatusCode, title: &str, body: &str, form_action: &str) -> Response {
+fn page(sandbox: bool, status: StatusCode, title: &str, body: &str, form_action: &str) -> Response {
+    let (brand, tag) = if sandbox { ("Flyte sandbox", " <span class=\"tag\">sandbox</span>") } else { ("Flyte", "") };
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - Flyte sandbox</title>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} - {brand}</title>\n\
          <style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <p class=\"brand\"><span class=\"mark\" aria-hidden=\"true\"></span>Flyte <span class=\"tag\">sandbox</span></p>\n\
+         <p class=\"brand\"><span class=\"mark\" aria-hidden=\"true\"></span>Flyte{tag}</p>\n\
          {body}\n</main>\n</body>\n</html>\n",
         title = escape(title),
     );
@@ -94,26 +131,34 @@ fn page(status: StatusCode, title: &str, body: &str, form_action: &str) -> Respo
 pub(super) struct Csrf {
     value: String,
     is_new: bool,
+    /// Under TLS the cookie's name keeps other hosts and paths from setting it (RFC 6265bis section 4.1.3.2).
+    secure: bool,
 }
 
 impl Csrf {
-    fn cookie(headers: &HeaderMap) -> Option<&str> {
+    fn name(secure: bool) -> String {
+        format!("{}{COOKIE}", if secure { "__Host-" } else { "" })
+    }
+
+    fn cookie(headers: &HeaderMap, secure: bool) -> Option<&str> {
+        let wanted = Self::name(secure);
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+        pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
     }
 
     /// The browser's value, so that two tabs do not disturb each other; a new one for a new browser.
-    pub(super) fn of(headers: &HeaderMap, entropy: &dyn Entropy) -> Self {
-        match Self::cookie(headers).filter(|value| super::authorize::is_challenge(value)) {
-            Some(value) => Self { value: value.to_owned(), is_new: false },
-            None => Self { value: random::token(entropy), is_new: true },
+    pub(super) fn of(headers: &HeaderMap, site: &Site, entropy: &dyn Entropy) -> Self {
+        let secure = site.is_secure();
+        match Self::cookie(headers, secure).filter(|value| super::authorize::is_challenge(value)) {
+            Some(value) => Self { value: value.to_owned(), is_new: false, secure },
+            None => Self { value: random::token(entropy), is_new: true, secure },
         }
     }
 
     /// Whether a form came from our own page in the same browser.
-    pub(super) fn is_valid(headers: &HeaderMap, params: &Params) -> bool {
-        match (Self::cookie(headers), params.get("csrf")) {
+    pub(super) fn is_valid(headers: &HeaderMap, site: &Site, params: &Params) -> bool {
+        match (Self::cookie(headers, site.is_secure()), params.get("csrf")) {
             (Some(cookie), Some(field)) => {
                 super::authorize::is_challenge(cookie) && cookie.as_bytes().ct_eq(field.as_bytes()).into()
             }
@@ -125,12 +170,13 @@ impl Csrf {
         format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">", self.value)
     }
 
-    fn set(&self, server: &AuthorizationServer, mut response: Response) -> Response {
+    fn set(&self, mut response: Response) -> Response {
         if self.is_new {
-            let secure = if server.is_secure() { "; Secure" } else { "" };
-            let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax{secure}", self.value);
+            let secure = if self.secure { "; Secure" } else { "" };
+            let name = Self::name(self.secure);
+            let cookie = format!("{name}={}; Path=/; HttpOnly; SameSite=Lax{secure}", self.value);
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-                response.headers_mut().insert(header::SET_COOKIE, cookie);
+                response.headers_mut().append(header::SET_COOKIE, cookie);
             }
         }
         response
@@ -162,8 +208,8 @@ fn scope_list(scopes: &[String]) -> String {
 }
 
 /// The choice of a person and the two buttons.
-fn choice(server: &AuthorizationServer, hint: Option<&str>) -> String {
-    let known = &server.users.known;
+fn choice(users: &Users, hint: Option<&str>) -> String {
+    let known = &users.known;
     let preset = known.iter().position(|user| Some(user.subject.as_str()) == hint);
     let mut html = String::from("<fieldset><legend>Sign in as</legend>");
     for (index, user) in known.iter().enumerate() {
@@ -196,26 +242,28 @@ fn choice(server: &AuthorizationServer, hint: Option<&str>) -> String {
 
 const NOTE: &str = "<p class=\"note\">A development server: it asks for no password. Never type a real one here.</p>";
 
-/// The sign-in page of an authorization request.
-pub(super) fn sign_in(server: &AuthorizationServer, request: &AuthorizationRequest, id: &str, csrf: &Csrf) -> Response {
+/// The page of an authorization request: who is asked, who asks, what for, and where the answer goes.
+pub(super) fn consent(who: &Who<'_>, request: &AuthorizationRequest, id: &str, csrf: &Csrf) -> Response {
+    let title = if who.is_sandbox() { "Sign in" } else { "Allow access" };
     // The host alone: it is what a person can judge.
     let target = Url::parse(&request.redirect_uri).ok().and_then(|url| url.host_str().map(str::to_owned));
     let body = format!(
-        "<h1>Sign in</h1>\n<p><strong>{client}</strong> asks to:</p>\n{scopes}\n\
+        "<h1>{title}</h1>\n<p><strong>{client}</strong> asks to:</p>\n{scopes}\n\
          <form method=\"post\" action=\"{action}\">{csrf}<input type=\"hidden\" name=\"request\" value=\"{id}\">\n\
-         {choice}</form>\n<p class=\"target\">You will be sent back to <strong>{target}</strong>.</p>\n{NOTE}",
+         {fields}</form>\n<p class=\"target\">You will be sent back to <strong>{target}</strong>.</p>\n{note}",
         client = escape(&request.client_id),
         scopes = scope_list(&request.scopes),
-        action = paths::DECISION,
+        action = paths::CONSENT,
         csrf = csrf.field(),
-        choice = choice(server, request.login_hint.as_deref()),
+        fields = who.fields(request.login_hint.as_deref()),
+        note = who.note(),
         target = escape(target.as_deref().unwrap_or("the application")),
     );
-    csrf.set(server, page(StatusCode::OK, "Sign in", &body, &redirect_source(&request.redirect_uri)))
+    csrf.set(page(who.is_sandbox(), StatusCode::OK, title, &body, &redirect_source(&request.redirect_uri)))
 }
 
 /// The page where a user code is typed. `problem`: why the last one was refused.
-pub(super) fn device_entry(server: &AuthorizationServer, csrf: &Csrf, typed: &str, problem: Option<&str>) -> Response {
+pub(super) fn device_entry(sandbox: bool, csrf: &Csrf, typed: &str, problem: Option<&str>) -> Response {
     let problem =
         problem.map(|problem| format!("<p class=\"problem\" role=\"alert\" id=\"problem\">{}</p>", escape(problem)));
     let body = format!(
@@ -230,12 +278,12 @@ pub(super) fn device_entry(server: &AuthorizationServer, csrf: &Csrf, typed: &st
         typed = escape(typed),
         described = if problem.is_some() { " aria-describedby=\"problem\" aria-invalid=\"true\"" } else { "" },
     );
-    csrf.set(server, page(StatusCode::OK, "Connect a device", &body, ""))
+    csrf.set(page(sandbox, StatusCode::OK, "Connect a device", &body, ""))
 }
 
 /// The page where a person compares the code and answers (RFC 8628 section 5.4: a link alone must not sign in).
 pub(super) fn device_confirm(
-    server: &AuthorizationServer,
+    who: &Who<'_>,
     csrf: &Csrf,
     user_code: &str,
     client_id: &str,
@@ -245,16 +293,17 @@ pub(super) fn device_confirm(
         "<h1>Connect a device</h1>\n<p>Is this the code that your device shows?</p>\n\
          <p class=\"code\">{user_code}</p>\n<p><strong>{client}</strong> on that device asks to:</p>\n{scopes}\n\
          <form method=\"post\" action=\"{action}\">{csrf}\
-         <input type=\"hidden\" name=\"user_code\" value=\"{user_code}\">\n{choice}</form>\n\
-         <p class=\"target\">If somebody sent you this link, press Deny: approving signs <em>them</em> in as you.</p>\n{NOTE}",
+         <input type=\"hidden\" name=\"user_code\" value=\"{user_code}\">\n{fields}</form>\n\
+         <p class=\"target\">If somebody sent you this link, press Deny: approving signs <em>them</em> in as you.</p>\n{note}",
         user_code = escape(user_code),
         client = escape(client_id),
         scopes = scope_list(scopes),
         action = paths::DEVICE_DECISION,
         csrf = csrf.field(),
-        choice = choice(server, None),
+        fields = who.fields(None),
+        note = who.note(),
     );
-    csrf.set(server, page(StatusCode::OK, "Connect a device", &body, ""))
+    csrf.set(page(who.is_sandbox(), StatusCode::OK, "Connect a device", &body, ""))
 }
 
 /// An answer that goes to the client by a form (OAuth 2.0 Form Post Response Mode); posts itself, or by its button.
@@ -268,16 +317,16 @@ pub(super) fn form_post(redirect_uri: &str, parameters: &[(&str, &str)]) -> Resp
          <div class=\"buttons\"><button class=\"primary\">Continue</button></div></form>\n<script>{SUBMIT}</script>",
         escape(redirect_uri)
     );
-    page(StatusCode::OK, "Signing you in", &body, &redirect_source(redirect_uri))
+    page(false, StatusCode::OK, "Signing you in", &body, &redirect_source(redirect_uri))
 }
 
 /// The end of a device authorization.
-pub(super) fn done(title: &str, text: &str) -> Response {
-    page(StatusCode::OK, title, &format!("<h1>{}</h1>\n<p>{}</p>", escape(title), escape(text)), "")
+pub(super) fn done(sandbox: bool, title: &str, text: &str) -> Response {
+    page(sandbox, StatusCode::OK, title, &format!("<h1>{}</h1>\n<p>{}</p>", escape(title), escape(text)), "")
 }
 
 /// Something that a person should read. `text` may be an error description: it is made a sentence.
-pub(super) fn error(status: StatusCode, title: &str, text: &str) -> Response {
+pub(crate) fn error(status: StatusCode, title: &str, text: &str) -> Response {
     let mut letters = text.chars();
     let mut text: String =
         letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default();
@@ -286,7 +335,7 @@ pub(super) fn error(status: StatusCode, title: &str, text: &str) -> Response {
     }
     let text = text.as_str();
     let body = format!("<h1>{}</h1>\n<p class=\"problem\" role=\"alert\">{}</p>", escape(title), escape(text));
-    page(status, title, &body, "")
+    page(false, status, title, &body, "")
 }
 
 /// A form that did not come from our own page.

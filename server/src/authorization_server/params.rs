@@ -46,6 +46,12 @@ impl Params {
         Self::parse(body)
     }
 
+    /// The same, with `name` set to `value`.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The value of `name`, if it came and is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -9,28 +9,37 @@ use sha2::{Digest as _, Sha256};
 use super::{AuthorizationServer, OAuthError};
 use crate::random;
 use crate::resource::ACCESS_TOKEN_TYPE;
-use crate::store::{Grant, Refresh};
+use crate::state::{Grant, Refresh};
 use crate::users::User;
+
+/// Claims of a person that go into access tokens: Flyte's `UserInfo` answers from the token alone, without a directory.
+pub(crate) const PERSON_CLAIMS: [&str; 6] =
+    ["name", "preferred_username", "given_name", "family_name", "email", "picture"];
 
 /// Whether these scopes ask for a refresh token: Flyte's word or OpenID's.
 pub(super) fn wants_refresh(scopes: &[String]) -> bool {
     scopes.iter().any(|scope| scope == "offline" || scope == "offline_access")
 }
 
-/// The standard claims that the scopes give (OpenID Connect Core section 5.4).
-pub(super) fn user_claims(user: &User, scopes: &[String]) -> Map<String, Value> {
+/// The standard claims of a user of the sandbox (OpenID Connect Core section 5.1).
+pub(super) fn user_claims(user: &User) -> Map<String, Value> {
     let mut claims = Map::new();
-    let granted = |name: &str| scopes.iter().any(|scope| scope == name);
-    if granted("profile") {
-        claims.insert("name".to_owned(), user.name.clone().into());
-        claims.insert("given_name".to_owned(), user.given_name().into());
-        claims.insert("family_name".to_owned(), user.family_name().into());
-        claims.insert("preferred_username".to_owned(), user.subject.clone().into());
-    }
-    if granted("email") && !user.email.is_empty() {
+    claims.insert("name".to_owned(), user.name.clone().into());
+    claims.insert("given_name".to_owned(), user.given_name().into());
+    claims.insert("family_name".to_owned(), user.family_name().into());
+    claims.insert("preferred_username".to_owned(), user.subject.clone().into());
+    if !user.email.is_empty() {
         claims.insert("email".to_owned(), user.email.clone().into());
         claims.insert("email_verified".to_owned(), true.into());
     }
+    claims
+}
+
+/// Those of the claims that the scopes give (OpenID Connect Core section 5.4).
+pub(super) fn granted_claims(mut claims: Map<String, Value>, scopes: &[String]) -> Map<String, Value> {
+    let granted = |name: &str| scopes.iter().any(|scope| scope == name);
+    let (profile, email) = (granted("profile"), granted("email"));
+    claims.retain(|name, _| if name.starts_with("email") { email } else { profile });
     claims
 }
 
@@ -39,14 +48,20 @@ fn half_hash(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(token.as_bytes())[..16])
 }
 
-impl AuthorizationServer {
-    fn object(value: Value) -> Map<String, Value> {
-        match value {
-            Value::Object(members) => members,
-            _ => Map::new(),
-        }
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
+}
 
+/// Tokens that belong together. The record of the refresh token must be in the store before the tokens are sent.
+pub(super) struct Made {
+    access_token: String,
+    pub(super) refresh: Option<(String, Refresh)>,
+}
+
+impl AuthorizationServer {
     fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Result<String, OAuthError> {
         let token =
             self.keys.sign(typ, claims).ok_or_else(|| OAuthError::server_error("the token could not be signed"))?;
@@ -54,30 +69,26 @@ impl AuthorizationServer {
         Ok(token)
     }
 
-    fn access_token(&self, grant: &Grant, now: Timestamp) -> Result<String, OAuthError> {
-        let subject = grant.user.as_ref().map_or(grant.client_id.as_str(), |user| user.subject.as_str());
-        // This server is always among the audiences: its own UserInfo takes every token that it issues.
-        let mut audience = vec![self.settings.issuer.clone()];
-        audience.extend(grant.audience.iter().filter(|name| **name != self.settings.issuer).cloned());
-        let mut claims = Self::object(json!({
-            "iss": self.settings.issuer,
-            "sub": subject,
-            "aud": audience,
+    fn access_token(&self, grant: &Grant, id: &str, now: Timestamp) -> Result<String, OAuthError> {
+        let mut claims = object(json!({
+            "iss": grant.issuer,
+            "sub": grant.subject.as_deref().unwrap_or(&grant.client_id),
+            "aud": grant.audience,
             "client_id": grant.client_id,
             // flyteadmin reads the array, RFC 9068 section 2.2.3 defines the string.
             "scp": grant.scopes,
             "scope": grant.scopes.join(" "),
             "iat": now.as_secs(),
             "exp": now.plus(self.settings.access_token_lifetime).as_secs(),
-            "jti": random::identifier(&*self.entropy),
+            "jti": id,
             "sid": grant.session,
         }));
-        if let Some(user) = &grant.user {
+        if grant.subject.is_some() {
             claims.insert("auth_time".to_owned(), grant.auth_time.into());
-            // Flyte's UserInfo answers from the token alone, without a directory.
-            claims.insert("name".to_owned(), user.name.clone().into());
-            if !user.email.is_empty() {
-                claims.insert("email".to_owned(), user.email.clone().into());
+            for name in PERSON_CLAIMS {
+                if let Some(value) = grant.claims.get(name) {
+                    claims.insert(name.to_owned(), value.clone());
+                }
             }
         }
         self.sign(ACCESS_TOKEN_TYPE, &claims)
@@ -86,15 +97,15 @@ impl AuthorizationServer {
     fn id_token(
         &self,
         grant: &Grant,
-        user: &User,
+        subject: &str,
         nonce: Option<&str>,
         access_token: &str,
         now: Timestamp,
     ) -> Result<String, OAuthError> {
-        let mut claims = user_claims(user, &grant.scopes);
-        claims.extend(Self::object(json!({
-            "iss": self.settings.issuer,
-            "sub": user.subject,
+        let mut claims = granted_claims(grant.claims.clone(), &grant.scopes);
+        claims.extend(object(json!({
+            "iss": grant.issuer,
+            "sub": subject,
             "aud": grant.client_id,
             "iat": now.as_secs(),
             "exp": now.plus(self.settings.access_token_lifetime).as_secs(),
@@ -108,12 +119,24 @@ impl AuthorizationServer {
         self.sign("JWT", &claims)
     }
 
-    /// A new refresh token and its record. The record must be in the store before the token is sent.
-    pub(super) fn new_refresh_token(&self, grant: &Grant, now: Timestamp) -> (String, Refresh) {
-        let expires_at = now.plus(self.settings.refresh_token_lifetime).as_millis();
-        let token = random::token(&*self.entropy);
-        testing::made("refresh_token", &token);
-        (token, Refresh { grant: grant.clone(), expires_at, used: false })
+    /// An access token and, where it is wanted, a refresh token.
+    pub(super) fn new_tokens(&self, grant: &Grant, refresh: bool) -> Result<Made, OAuthError> {
+        let now = self.now();
+        let id = random::identifier(&*self.entropy);
+        let access_token = self.access_token(grant, &id, now)?;
+        let refresh = refresh.then(|| {
+            let token = random::token(&*self.entropy);
+            testing::made("refresh_token", &token);
+            let lapses = now.plus(self.settings.refresh_token_lifetime).as_millis().min(grant.ends_at);
+            let record = Refresh {
+                grant: grant.clone(),
+                access_token_id: id,
+                expires_at: Timestamp::from_millis(lapses),
+                dead: false,
+            };
+            (token, record)
+        });
+        Ok(Made { access_token, refresh })
     }
 
     /// When the last access token that could exist now will have lapsed.
@@ -121,30 +144,24 @@ impl AuthorizationServer {
         self.now().plus(self.settings.access_token_lifetime)
     }
 
-    /// The reply of the token endpoint (RFC 6749 section 5.1). `scopes`: those of this access token, which a refresh may
-    /// narrow.
-    pub(super) fn token_reply(
-        &self,
-        grant: &Grant,
-        nonce: Option<&str>,
-        refresh_token: Option<String>,
-    ) -> Result<Value, OAuthError> {
-        let now = self.now();
-        let access_token = self.access_token(grant, now)?;
-        let mut reply = Self::object(json!({
+    /// The reply of the token endpoint (RFC 6749 section 5.1).
+    pub(super) fn reply(&self, grant: &Grant, nonce: Option<&str>, made: Made) -> Result<Value, OAuthError> {
+        let mut reply = object(json!({
             "token_type": "Bearer",
             "expires_in": self.settings.access_token_lifetime.as_secs(),
             "scope": grant.scopes.join(" "),
         }));
-        if let Some(user) = &grant.user
+        if self.settings.openid
+            && let Some(subject) = &grant.subject
             && grant.scopes.iter().any(|scope| scope == "openid")
         {
-            reply.insert("id_token".to_owned(), self.id_token(grant, user, nonce, &access_token, now)?.into());
+            let id_token = self.id_token(grant, subject, nonce, &made.access_token, self.now())?;
+            reply.insert("id_token".to_owned(), id_token.into());
         }
-        if let Some(refresh_token) = refresh_token {
+        if let Some((refresh_token, _)) = made.refresh {
             reply.insert("refresh_token".to_owned(), refresh_token.into());
         }
-        reply.insert("access_token".to_owned(), access_token.into());
+        reply.insert("access_token".to_owned(), made.access_token.into());
         self.metrics.token_issued();
         Ok(Value::Object(reply))
     }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::tokens::user_claims;
+use super::tokens::{granted_claims, user_claims};
 use super::{AuthorizationServer, json_no_store};
 use crate::resource::{self, Refused, bearer};
 use crate::users::User;
@@ -15,8 +15,7 @@ use crate::users::User;
 /// `GET` and `POST /userinfo`.
 pub(super) async fn answer(State(server): State<Arc<AuthorizationServer>>, headers: HeaderMap) -> Response {
     let claims = bearer(&headers, &[header::AUTHORIZATION]).and_then(|token| {
-        let issuer = &server.settings.issuer;
-        resource::verify_own(&server.keys, &server.store, issuer, server.now(), token)
+        resource::verify_own(&server.keys, &*server.state, server.sites.of(&headers), server.now(), token)
     });
     let claims = match claims {
         Ok(claims) => claims,
@@ -30,14 +29,14 @@ pub(super) async fn answer(State(server): State<Arc<AuthorizationServer>>, heade
     }
     let mut reply = json!({ "sub": text("sub") });
     if let (Some(user), Some(members)) = (User::named(text("sub")), reply.as_object_mut()) {
-        members.extend(user_claims(&user, &scopes));
+        members.extend(granted_claims(user_claims(&user), &scopes));
     }
     json_no_store(&reply)
 }
 
 /// 401 with a challenge (RFC 6750 section 3).
 pub(crate) fn unauthorized(refused: &Refused) -> Response {
-    let challenge = refused.challenge();
+    let challenge = refused.challenge(None);
     let body = json!({ "error": refused.code(), "error_description": refused.message() });
     let mut response = json_no_store(&body);
     *response.status_mut() = StatusCode::UNAUTHORIZED;

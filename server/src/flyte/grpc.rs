@@ -35,7 +35,7 @@ impl Dialect {
 }
 
 /// Percent-encodes a message for `grpc-message`: printable ASCII but `%` stays.
-fn encode_message(message: &str) -> HeaderValue {
+pub(crate) fn encode_message(message: &str) -> HeaderValue {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
         match byte {
@@ -50,7 +50,7 @@ fn encode_message(message: &str) -> HeaderValue {
 }
 
 /// A frame: flag, length, content.
-fn frame(flag: u8, content: &[u8]) -> Bytes {
+pub(crate) fn frame(flag: u8, content: &[u8]) -> Bytes {
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     let mut framed = Vec::with_capacity(5 + content.len());
     framed.push(flag);

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+pub(crate) use grpc::{encode_message, frame};
 pub use service::{FlyteAuth, Generations, PublicClient};
 
 /// The REST routes, and the fallback that takes all remote procedure calls.
@@ -29,12 +30,23 @@ pub fn router(service: &Arc<FlyteAuth>) -> Router {
         .with_state(Arc::clone(service))
 }
 
-fn media_type(headers: &HeaderMap) -> String {
+/// Media type of `Content-Type` in lower case without parameters; empty if absent.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-async fn call(State(service): State<Arc<FlyteAuth>>, request: Request) -> Response {
+/// Whether `service` is one that is answered here, for either generation.
+pub(crate) fn is_own(service: &str) -> bool {
+    use flyte_auth::protocol::flyteidl::{
+        FLYTE1_IDENTITY_SERVICE, FLYTE1_METADATA_SERVICE, FLYTE2_IDENTITY_SERVICE, FLYTE2_METADATA_SERVICE,
+    };
+    [FLYTE1_IDENTITY_SERVICE, FLYTE1_METADATA_SERVICE, FLYTE2_IDENTITY_SERVICE, FLYTE2_METADATA_SERVICE]
+        .contains(&service)
+}
+
+/// Answers a remote procedure call, in whichever protocol it came.
+pub(crate) async fn call(State(service): State<Arc<FlyteAuth>>, request: Request) -> Response {
     let media_type = media_type(request.headers());
     if media_type == "application/grpc" || media_type.starts_with("application/grpc+") {
         return grpc::answer(&service, request, grpc::Dialect::Grpc).await;

@@ -13,18 +13,20 @@ use serde_json::{Value, json};
 
 use super::service::{FLYTE1_HEADER, FlyteAuth, Generations, Status, metadata_json};
 use crate::authorization_server::unauthorized;
-use crate::resource::{Issuer, Refused};
+use crate::resource::Refused;
 
 fn json_answer(value: &Value) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, value.to_string()).into_response()
 }
 
-/// grpc-gateway picks its form by the exact text of `Accept`, or of `Content-Type`.
-fn wants_snake_case(headers: &HeaderMap) -> bool {
-    [header::ACCEPT, header::CONTENT_TYPE]
-        .iter()
-        .any(|name| headers.get(name).is_some_and(|value| value == "application/json"))
+/// grpc-gateway picks its form by the exact text of `Accept`, or of `Content-Type`. A server of both generations is no
+/// grpc-gateway: it writes what every client reads.
+fn wants_snake_case(service: &FlyteAuth, headers: &HeaderMap) -> bool {
+    service.always_snake_case
+        || [header::ACCEPT, header::CONTENT_TYPE]
+            .iter()
+            .any(|name| headers.get(name).is_some_and(|value| value == "application/json"))
 }
 
 fn unavailable(status: &Status) -> Response {
@@ -33,33 +35,26 @@ fn unavailable(status: &Status) -> Response {
 }
 
 /// `GET /.well-known/oauth-authorization-server`.
-pub(super) async fn metadata(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
-    if service.generations == Generations::One && !wants_snake_case(&headers) {
-        return match service.metadata_message().await {
+pub(crate) async fn metadata(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
+    if service.generations == Generations::One && !wants_snake_case(&service, &headers) {
+        return match service.metadata_message(&headers).await {
             Ok(message) => json_answer(&metadata_json(&message)),
             Err(status) => unavailable(&status),
         };
     }
-    match (&service.issuer, service.metadata().await) {
-        (Issuer::Own(server), _) => json_answer(&server.metadata_document()),
-        (Issuer::External(_), Ok(metadata)) => {
-            let mut document = serde_json::to_value(metadata).unwrap_or_default();
-            if let Some(members) = document.as_object_mut() {
-                members.retain(|_, value| !value.is_null());
-            }
-            json_answer(&document)
-        }
-        (Issuer::External(_), Err(status)) => unavailable(&status),
+    match service.source.document(&headers).await {
+        Ok(document) => json_answer(&document),
+        Err(error) => unavailable(&error.into()),
     }
 }
 
 /// `GET /config/v1/flyte_client`.
-pub(super) async fn public_client(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
+pub(crate) async fn public_client(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
     if !service.generations.one() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let message = service.public_client_message(FLYTE1_HEADER);
-    json_answer(&if wants_snake_case(&headers) {
+    json_answer(&if wants_snake_case(&service, &headers) {
         json!({
             "client_id": message.client_id,
             "redirect_uri": message.redirect_uri,
@@ -81,17 +76,17 @@ pub(super) async fn public_client(State(service): State<Arc<FlyteAuth>>, headers
 }
 
 /// `GET /me`.
-pub(super) async fn me(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
+pub(crate) async fn me(State(service): State<Arc<FlyteAuth>>, headers: HeaderMap) -> Response {
     if !service.generations.one() {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let claims = match service.authenticate(&headers).await {
+    let claims = match service.source.identify(&headers).await {
         Ok(claims) => claims,
         Err(Refused::Unavailable) => return unavailable(&Refused::Unavailable.into()),
         Err(refused) => return unauthorized(&refused),
     };
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
-    json_answer(&if wants_snake_case(&headers) {
+    json_answer(&if wants_snake_case(&service, &headers) {
         json!({
             "subject": text("sub"), "name": text("name"), "preferred_username": text("preferred_username"),
             "given_name": text("given_name"), "family_name": text("family_name"), "email": text("email"),

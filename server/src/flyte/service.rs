@@ -1,7 +1,11 @@
 //! What the services say, whatever carries it.
 
-use axum::http::{HeaderMap, HeaderName, header};
-use flyte_auth::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderName};
+use flyte_auth::error::{Error, Result};
 use flyte_auth::protocol::flyteidl::{
     self, FLYTE1_IDENTITY_SERVICE, FLYTE1_METADATA_SERVICE, FLYTE2_IDENTITY_SERVICE, FLYTE2_METADATA_SERVICE,
     GET_OAUTH2_METADATA, GET_PUBLIC_CLIENT_CONFIG, USER_INFO,
@@ -10,7 +14,7 @@ use flyte_auth::protocol::metadata::ServerMetadata;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
-use crate::resource::{Issuer, Refused, bearer};
+use crate::resource::Refused;
 
 /// flyteadmin's default header for tokens (`auth/config/config.go`).
 pub const FLYTE1_HEADER: &str = "flyte-authorization";
@@ -60,6 +64,14 @@ impl Status {
     pub fn unimplemented(message: impl Into<String>) -> Self {
         Self::new(12, "unimplemented", 501, message)
     }
+    /// 5.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(5, "not_found", 404, message)
+    }
+    /// 7.
+    pub fn permission_denied(message: impl Into<String>) -> Self {
+        Self::new(7, "permission_denied", 403, message)
+    }
     /// 3.
     pub fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(3, "invalid_argument", 400, message)
@@ -70,6 +82,9 @@ impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unavailable => Self::new(14, "unavailable", 503, refused.message()),
+            // Not UNAUTHENTICATED, as flyteadmin says: clients would sign in again and again (facts 8, D26).
+            Refused::Scope(_) => Self::new(7, "permission_denied", 403, refused.message()),
+            Refused::Several => Self::new(16, "unauthenticated", 400, refused.message()),
             _ => Self::new(16, "unauthenticated", 401, refused.message()),
         }
     }
@@ -123,13 +138,28 @@ pub struct PublicClient {
     pub authorization_metadata_key: Option<HeaderName>,
 }
 
+/// What Flyte's auth services rest on.
+#[async_trait]
+pub trait Source: Send + Sync + fmt::Debug {
+    /// The authorization server's metadata, as it is for a request with these headers.
+    async fn metadata(&self, headers: &HeaderMap) -> Result<ServerMetadata>;
+
+    /// As RFC 8414 writes it: whole, in snake_case.
+    async fn document(&self, headers: &HeaderMap) -> Result<Value>;
+
+    /// The claims of whoever sent these headers.
+    async fn identify(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refused>;
+}
+
 /// Flyte's auth services.
 #[derive(Debug)]
 pub struct FlyteAuth {
     /// Which generations answer.
     pub generations: Generations,
-    /// Whose tokens are taken.
-    pub issuer: Issuer,
+    /// Whether REST answers are in snake_case whatever is asked for: flyteadmin's rule is another one.
+    pub always_snake_case: bool,
+    /// Metadata, and who asks.
+    pub source: Arc<dyn Source>,
     /// What the public client is told.
     pub public_client: PublicClient,
 }
@@ -203,23 +233,12 @@ pub(super) fn metadata_json(message: &flyteidl::OAuth2Metadata) -> Value {
 }
 
 impl FlyteAuth {
-    /// The authorization server's metadata.
-    ///
-    /// # Errors
-    /// The external issuer does not answer.
-    pub async fn metadata(&self) -> Result<ServerMetadata, Status> {
-        match &self.issuer {
-            Issuer::Own(server) => Ok(server.metadata()),
-            Issuer::External(issuer) => Ok(issuer.metadata().await?),
-        }
-    }
-
     /// Flyte's reduced form of the metadata.
     ///
     /// # Errors
-    /// As [`FlyteAuth::metadata`].
-    pub async fn metadata_message(&self) -> Result<flyteidl::OAuth2Metadata, Status> {
-        Ok(metadata_message(&self.metadata().await?))
+    /// The external issuer does not answer.
+    pub async fn metadata_message(&self, headers: &HeaderMap) -> Result<flyteidl::OAuth2Metadata, Status> {
+        Ok(metadata_message(&self.source.metadata(headers).await?))
     }
 
     /// The public client config, with each generation's own header unless one was configured for both.
@@ -237,26 +256,12 @@ impl FlyteAuth {
         }
     }
 
-    /// The claims of the request's token, in any of the headers that Flyte's clients use.
-    ///
-    /// # Errors
-    /// No token, more than one, or a bad one.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refused> {
-        let mut names = vec![header::AUTHORIZATION, HeaderName::from_static(FLYTE1_HEADER)];
-        if let Some(key) = &self.public_client.authorization_metadata_key
-            && !names.contains(key)
-        {
-            names.push(key.clone());
-        }
-        self.issuer.verify(bearer(headers, &names)?).await
-    }
-
     /// The identity behind the request's token.
     ///
     /// # Errors
-    /// As [`FlyteAuth::authenticate`].
+    /// As [`Source::identify`].
     pub async fn user_info(&self, headers: &HeaderMap) -> Result<flyteidl::UserInfo, Refused> {
-        Ok(user_info_message(&self.authenticate(headers).await?))
+        Ok(user_info_message(&self.source.identify(headers).await?))
     }
 
     /// Whether this service belongs to a generation that answers.
@@ -280,7 +285,7 @@ impl FlyteAuth {
         }
         match (rpc.service, rpc.method) {
             (FLYTE1_METADATA_SERVICE | FLYTE2_METADATA_SERVICE, GET_OAUTH2_METADATA) => {
-                let message = self.metadata_message().await?;
+                let message = self.metadata_message(headers).await?;
                 Ok(Answer { proto: message.encode_to_vec(), json: metadata_json(&message) })
             }
             (FLYTE1_METADATA_SERVICE | FLYTE2_METADATA_SERVICE, GET_PUBLIC_CLIENT_CONFIG) => {
@@ -311,7 +316,7 @@ impl FlyteAuth {
             }
             // Shipped clients sign in only when a call of Flyte's API is refused: every other one is protected first.
             other => {
-                self.authenticate(headers).await?;
+                self.source.identify(headers).await?;
                 if EMPTY_ANSWERS.contains(&other) {
                     return Ok(Answer { proto: Vec::new(), json: json!({}) });
                 }

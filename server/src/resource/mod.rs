@@ -3,7 +3,7 @@
 mod external;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 pub use external::ExternalIssuer;
 
-use crate::authorization_server::AuthorizationServer;
 use crate::keys::Keys;
-use crate::store::Store;
+use crate::sites::Site;
+use crate::state::State;
 
 /// `typ` of a JWT access token (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -32,6 +32,8 @@ pub enum Refused {
     Invalid(Cow<'static, str>),
     /// The token could not be checked, because its issuer did not answer.
     Unavailable,
+    /// The token is good, but was not granted this scope.
+    Scope(&'static str),
 }
 
 impl Refused {
@@ -41,6 +43,7 @@ impl Refused {
             Self::Missing | Self::Invalid(_) => "invalid_token",
             Self::Several => "invalid_request",
             Self::Unavailable => "temporarily_unavailable",
+            Self::Scope(_) => "insufficient_scope",
         }
     }
 
@@ -51,15 +54,24 @@ impl Refused {
             Self::Several => "more than one token came; send exactly one",
             Self::Invalid(reason) => reason.as_ref(),
             Self::Unavailable => "the token's issuer could not be asked for its keys",
+            Self::Scope(_) => "the token does not have the scope that this needs",
         }
     }
 
-    /// `WWW-Authenticate` (RFC 6750 section 3: without an error code where no token came).
-    pub fn challenge(&self) -> String {
-        match self {
-            Self::Missing => "Bearer realm=\"flyte\"".to_owned(),
-            _ => format!("Bearer realm=\"flyte\", error=\"{}\", error_description=\"{}\"", self.code(), self.message()),
+    /// `WWW-Authenticate` (RFC 6750 section 3: without an error code where no token came). `metadata`: the address of the
+    /// protected resource's own (RFC 9728 section 5.1).
+    pub fn challenge(&self, metadata: Option<&str>) -> String {
+        let mut challenge = "Bearer realm=\"flyte\"".to_owned();
+        if *self != Self::Missing {
+            let _ = write!(challenge, ", error=\"{}\", error_description=\"{}\"", self.code(), self.message());
         }
+        if let Self::Scope(scope) = self {
+            let _ = write!(challenge, ", scope=\"{scope}\"");
+        }
+        if let Some(metadata) = metadata {
+            let _ = write!(challenge, ", resource_metadata=\"{metadata}\"");
+        }
+        challenge
     }
 }
 
@@ -88,47 +100,28 @@ pub fn bearer<'a>(headers: &'a HeaderMap, names: &[HeaderName]) -> Result<&'a st
 /// Any of these is wrong.
 pub fn verify_own(
     keys: &Keys,
-    store: &Store,
-    issuer: &str,
+    state: &dyn State,
+    site: &Site,
     now: Timestamp,
     token: &str,
 ) -> Result<Map<String, Value>, Refused> {
-    let audience = [issuer.to_owned()];
-    // No leeway: the sandbox's clock is the issuer's.
-    let expected = Expectations { issuer, audience: &audience, profile: Profile::Rfc9068, clock_skew: Duration::ZERO };
+    let audience = [site.audience.clone()];
+    // No leeway: the clock is the issuer's.
+    let expected = Expectations {
+        issuer: &site.issuer,
+        audience: &audience,
+        profile: Profile::Rfc9068,
+        clock_skew: Duration::ZERO,
+    };
     let claims = access_token::verify(&AccessToken::new(token), &expected, &keys.key_set(), now)
         .map_err(|refusal| Refused::Invalid(format!("the token is not accepted: {refusal}").into()))?
         .claims()
         .clone();
     let ids: Vec<&str> = ["jti", "sid"].iter().filter_map(|name| claims.get(*name)?.as_str()).collect();
-    if store.any_revoked(&ids) {
+    if state.any_revoked(&ids) {
         return Err(Refused::Invalid("the token was revoked".into()));
     }
     Ok(claims)
-}
-
-/// Who issues the tokens that are taken here.
-#[derive(Debug, Clone)]
-pub enum Issuer {
-    /// This process.
-    Own(Arc<AuthorizationServer>),
-    /// Another authorization server.
-    External(Arc<ExternalIssuer>),
-}
-
-impl Issuer {
-    /// The claims of a good access token.
-    ///
-    /// # Errors
-    /// The token is not good, or the external issuer does not answer.
-    pub async fn verify(&self, token: &str) -> Result<Map<String, Value>, Refused> {
-        match self {
-            Self::Own(server) => {
-                verify_own(&server.keys, &server.store, &server.settings.issuer, server.clock.now(), token)
-            }
-            Self::External(issuer) => issuer.verify(token).await,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 mod admin;
 pub mod clock;
 pub mod faults;
+mod issuer;
 pub mod options;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -24,14 +26,16 @@ use tokio::task::JoinSet;
 use self::admin::Admin;
 use self::clock::MovableClock;
 use self::faults::Faults;
+pub use self::issuer::{Issuer, Trusted};
 pub use self::options::{ClientSpec, Options};
-use crate::authorization_server::{AuthorizationServer, Client, Settings, paths};
+use crate::authorization_server::{AuthorizationServer, Client, People, Rotate, Secret, Secrets, Settings, paths};
 use crate::flyte::{self, FlyteAuth, PublicClient};
 use crate::keys::Keys;
-use crate::listen::Port;
+use crate::listen::{Limits, Port};
 use crate::metrics::Metrics;
-use crate::resource::{ExternalIssuer, Issuer};
-use crate::store::Store;
+use crate::resource::ExternalIssuer;
+use crate::sites::{Site, Sites};
+use crate::state::{Memory, Sqlite};
 use crate::tls::Identity;
 use crate::users::{User, Users};
 use crate::{private_file, random};
@@ -87,6 +91,8 @@ pub struct Sandbox {
     temporary: Option<PathBuf>,
 }
 
+/// A sandbox's sessions end with their refresh tokens alone.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Users that are offered where nothing else is said.
 const USERS: [&str; 2] = ["alice@example.org", "bob@example.org"];
 
@@ -176,18 +182,21 @@ impl Sandbox {
             None => users.known.iter().map(|user| user.subject.clone()).collect(),
             Some(_) => Vec::new(),
         };
-        let (issuer, keys) = Self::issuer(&options, &clients, users, issuer_url, &clock, &metrics).await?;
+        let (issuer, keys) = Self::issuer(&options, &clients, users, &issuer_url, &clock, &metrics).await?;
+        let public_client = Self::public_client(&options, &clients)?;
+        let trusted = Trusted::new(issuer.clone(), public_client.authorization_metadata_key.clone());
         let service = Arc::new(FlyteAuth {
             generations: options.generations,
-            public_client: Self::public_client(&options, &clients)?,
-            issuer: issuer.clone(),
+            public_client,
+            always_snake_case: false,
+            source: Arc::new(trusted),
         });
         let faults = Arc::new(Faults::new(options.faults.clone(), Arc::clone(&metrics)));
         let mut app: Router = flyte::router(&service);
         let issuer_url = match &issuer {
             Issuer::Own(server) => {
                 app = app.merge(server.router());
-                server.settings.issuer.clone()
+                issuer_url
             }
             Issuer::External(external) => {
                 let url = external.url().to_owned();
@@ -216,11 +225,11 @@ impl Sandbox {
         let (stop, stopped) = watch::channel(false);
         let mut serving = JoinSet::new();
         let admin = admin::router(Admin { faults, clock, keys, metrics });
-        serving.spawn(admin_port.serve(None, admin, stopped.clone()));
-        serving.spawn(http.serve(None, app.clone(), stopped.clone()));
-        serving.spawn(grpc.serve(acceptor.clone(), app.clone(), stopped.clone()));
+        serving.spawn(admin_port.serve(None, admin, Limits::default(), stopped.clone()));
+        serving.spawn(http.serve(None, app.clone(), Limits::default(), stopped.clone()));
+        serving.spawn(grpc.serve(acceptor.clone(), app.clone(), Limits::default(), stopped.clone()));
         if let Some(https) = https {
-            serving.spawn(https.serve(acceptor, app, stopped));
+            serving.spawn(https.serve(acceptor, app, Limits::default(), stopped));
         }
         Ok(Self { ready, stop, serving, temporary })
     }
@@ -229,7 +238,7 @@ impl Sandbox {
         options: &Options,
         clients: &[Client],
         users: Users,
-        issuer_url: String,
+        issuer_url: &str,
         clock: &Arc<MovableClock>,
         metrics: &Arc<Metrics>,
     ) -> Result<(Issuer, Option<Arc<Keys>>)> {
@@ -250,18 +259,26 @@ impl Sandbox {
         let keys = Arc::new(keys);
         let server = AuthorizationServer {
             settings: Settings {
-                issuer: issuer_url,
                 access_token_lifetime: options.access_token_lifetime,
                 refresh_token_lifetime: options.refresh_token_lifetime,
-                rotate_refresh_tokens: options.rotate_refresh_tokens,
+                session_lifetime: FOREVER,
+                // Without the grace of a real server: what uses a refresh token twice is to be found here.
+                rotate: if options.rotate_refresh_tokens { Rotate::Strictly } else { Rotate::Never },
                 code_lifetime: options.code_lifetime,
                 device_code_lifetime: options.device_code_lifetime,
                 device_interval: options.device_interval,
+                openid: true,
             },
+            sites: Sites::one(Site::new(issuer_url, None)?),
             clients: clients.to_vec(),
-            users,
+            people: People::Offered(users),
+            secrets: Arc::new(Secrets::new(&*options.entropy)),
             keys: Arc::clone(&keys),
-            store: Arc::new(Store::open(file("sessions.json"))?),
+            state: match file("sessions.db") {
+                Some(file) => Arc::new(Sqlite::open(Some(&file)).await?),
+                None => Arc::new(Memory::default()),
+            },
+            audit: None,
             metrics: Arc::clone(metrics),
             clock,
             entropy: Arc::clone(&options.entropy),
@@ -280,8 +297,8 @@ impl Sandbox {
             redirect_uri: redirect_uri
                 .map_or("http://localhost:53593/callback", |redirect| redirect.as_str())
                 .to_owned(),
-            scopes: match client.filter(|client| !client.extra_scopes.is_empty()) {
-                Some(client) => client.extra_scopes.clone(),
+            scopes: match options.clients.iter().find(|spec| spec.id == id && !spec.scopes.is_empty()) {
+                Some(spec) => spec.scopes.clone(),
                 None => vec!["all".to_owned(), "offline".to_owned()],
             },
             audience: options.audience.first().cloned().unwrap_or_default(),
@@ -329,8 +346,11 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&Ready), stop: impl Fut
 fn ready_client(client: &Client) -> ReadyClient {
     ReadyClient {
         id: client.id.clone(),
-        // EXPOSE: the sandbox's secrets are test data; the ready line is how a test learns them.
-        secret: client.secret.as_ref().map(|secret| secret.expose().to_owned()),
+        secret: client.secrets.iter().find_map(|secret| match secret {
+            // EXPOSE: the sandbox's secrets are test data; the ready line is how a test learns them.
+            Secret::Plain(secret) => Some(secret.expose().to_owned()),
+            Secret::Hash(_) => None,
+        }),
         redirect_uris: client.redirect_uris.iter().map(|redirect| redirect.as_str().to_owned()).collect(),
     }
 }

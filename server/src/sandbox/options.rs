@@ -12,7 +12,7 @@ use flyte_auth::protocol::secret::ClientSecret;
 use flyte_auth::transport::HttpTransport;
 
 use super::faults::Fault;
-use crate::authorization_server::{Client, RedirectUri};
+use crate::authorization_server::{Client, Grants, RedirectUri, Secret};
 use crate::flyte::Generations;
 use crate::keys::SigningAlgorithm;
 
@@ -112,6 +112,9 @@ impl FromStr for Generations {
     }
 }
 
+/// Scopes that every client of a sandbox may ask for: Flyte's `all` and `offline`, and OpenID's.
+const SCOPES: [&str; 6] = ["all", "offline", "offline_access", "openid", "profile", "email"];
+
 /// `--client id=NAME,secret=SECRET,redirect=URI`: without a secret it is public; `redirect` and `scope` may come more
 /// than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -169,13 +172,26 @@ impl ClientSpec {
                     .ok_or_else(|| client_error("a redirect is not an absolute URL without a fragment"))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let public = self.secret.is_none();
+        let acts_for_people = public || !redirect_uris.is_empty();
+        let mut scopes: Vec<String> = SCOPES.map(str::to_owned).into();
+        scopes.extend(self.scopes);
         Ok(Client {
-            acts_for_itself: self.secret.is_some(),
-            acts_for_people: self.secret.is_none() || !redirect_uris.is_empty(),
             id: self.id,
-            secret: self.secret,
+            secrets: self.secret.map(Secret::Plain).into_iter().collect(),
+            keys: None,
+            public,
             redirect_uris,
-            extra_scopes: self.scopes,
+            grants: Grants {
+                code: acts_for_people,
+                refresh: acts_for_people,
+                client_credentials: !public,
+                device: acts_for_people,
+            },
+            scopes,
+            // Flyte's whole API, as flyteadmin gives it.
+            default_scopes: vec!["all".to_owned()],
+            audience: None,
         })
     }
 }
@@ -222,11 +238,11 @@ mod tests {
         assert_eq!(spec.secret, Some(ClientSecret::new("s=1")));
         assert_eq!(spec.redirects.len(), 2);
         let client = spec.into_client().unwrap();
-        assert!(client.acts_for_itself && client.acts_for_people && !client.is_public());
+        assert!(client.grants.client_credentials && client.grants.code && !client.public);
         let machine = "id=ci,secret=x".parse::<ClientSpec>().unwrap().into_client().unwrap();
-        assert!(machine.acts_for_itself && !machine.acts_for_people);
+        assert!(machine.grants.client_credentials && !machine.grants.code);
         let public = "id=cli".parse::<ClientSpec>().unwrap().into_client().unwrap();
-        assert!(!public.acts_for_itself && public.acts_for_people && public.is_public());
+        assert!(!public.grants.client_credentials && public.grants.code && public.public);
         for bad in
             ["", "secret=x", "id=", "id=a,id=b", "id=a,secret=canary,secret=canary", "id=a,canary", "id=a,x=canary"]
         {

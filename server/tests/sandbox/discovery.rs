@@ -169,7 +169,11 @@ async fn connect_in_every_form() {
     assert!(refused.header("www-authenticate").starts_with("Bearer"));
     let token = server.sign_in("all").await["access_token"].as_str().unwrap().to_owned();
     let info = connect(&server, user_info, JSON, "{}", Some(&token)).await;
-    assert_eq!(info.json(), json!({ "subject": "alice@example.org", "name": "Alice", "email": "alice@example.org" }));
+    let alice = json!({
+        "subject": "alice@example.org", "name": "Alice", "givenName": "Alice", "email": "alice@example.org",
+        "preferredUsername": "alice@example.org",
+    });
+    assert_eq!(info.json(), alice);
     let unknown = connect(&server, "/flyteidl.service.IdentityService/UserInfo", JSON, "{}", None).await;
     assert_eq!((unknown.status, &unknown.json()["code"]), (404, &"unimplemented".into()));
 }

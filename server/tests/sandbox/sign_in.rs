@@ -23,7 +23,7 @@ async fn answer(server: &Server, page: &Answer, cookie: &str, extra: &[(&str, &s
     let (request, csrf) = (page.field("request"), page.field("csrf"));
     let mut params = vec![("request", request.as_str()), ("csrf", csrf.as_str())];
     params.extend(extra);
-    server.post_with("/oauth2/authorize/decision", &params, &[("cookie", cookie)]).await
+    server.post_with("/oauth2/consent", &params, &[("cookie", cookie)]).await
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn forms_from_elsewhere_are_refused() {
     }
     let request = shown.field("request");
     let params = [("request", request.as_str()), approve[0], approve[1]];
-    let missing = server.post_with("/oauth2/authorize/decision", &params, &[("cookie", &shown.cookie())]).await;
+    let missing = server.post_with("/oauth2/consent", &params, &[("cookie", &shown.cookie())]).await;
     assert_eq!(missing.status, 403);
     // None of these used the page up.
     assert_eq!(answer(&server, &shown, &shown.cookie(), &approve).await.status, 303);

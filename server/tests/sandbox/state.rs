@@ -23,10 +23,10 @@ async fn keys_sessions_and_certificates_outlive_a_restart() {
     let second = server.refresh(first["refresh_token"].as_str().unwrap()).await.json();
     let (keys, ca) = (server.get("/oauth2/jwks").await.json(), std::fs::read(ready.ca_cert.as_ref().unwrap()).unwrap());
     server.sandbox.shutdown().await;
-    for name in ["keys.json", "sessions.json", "tls.json", "ca.pem"] {
+    for name in ["keys.json", "sessions.db", "tls.json", "ca.pem"] {
         let file = state.join(name);
-        let content = std::fs::read_to_string(&file).unwrap();
-        for secret in [&revoked, second["refresh_token"].as_str().unwrap()] {
+        let content = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+        for secret in [revoked.as_str(), second["refresh_token"].as_str().unwrap()] {
             assert!(!content.contains(secret), "{name} holds digests only");
         }
         #[cfg(unix)]
@@ -50,12 +50,12 @@ async fn keys_sessions_and_certificates_outlive_a_restart() {
 async fn broken_state_is_named_and_left_alone() {
     use flyte_auth_server::sandbox::{Options, Sandbox};
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sessions.json");
+    let file = folder.path().join("sessions.db");
     std::fs::write(&file, "{ not json").unwrap();
     let options = Options { state: Some(folder.path().to_owned()), ..Options::default() };
     let error = Sandbox::start(options).await.unwrap_err();
-    assert_eq!((error.code(), error.kind()), ("state_malformed", flyte_auth::ErrorKind::Store));
-    assert!(error.to_string().contains("sessions.json"), "{error}");
+    assert_eq!((error.code(), error.kind()), ("database_malformed", flyte_auth::ErrorKind::Store));
+    assert!(error.to_string().contains("sessions.db"), "{error}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{ not json");
     let options = Options { state: Some(file), ..Options::default() };
     assert_eq!(Sandbox::start(options).await.unwrap_err().code(), "state_unavailable");

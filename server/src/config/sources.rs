@@ -1,0 +1,143 @@
+//! Files, globs, folders and standard input into one tree, as flyteadmin takes `--config`: keys without regard to case,
+//! mappings merged, lists and scalars replaced (`flytestdlib/config/viper`).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use flyte_auth::error::{Error, Result};
+use serde_json::{Map, Value};
+
+/// A larger file is no configuration.
+const LARGEST: u64 = 4 * 1024 * 1024;
+/// A tree that is deeper than this is no configuration either.
+const DEEPEST: usize = 32;
+
+/// One `--config`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, a glob, or a folder with files named `*.yaml`, `*.yml` or `*.json`.
+    Path(PathBuf),
+    /// What came on standard input.
+    Stdin(Vec<u8>),
+}
+
+impl fmt::Debug for Source {
+    // A configuration may hold what should not be in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Stdin(text) => write!(f, "Stdin({} bytes)", text.len()),
+        }
+    }
+}
+
+/// What was read.
+pub(super) struct Read {
+    pub(super) tree: Map<String, Value>,
+    pub(super) files: Vec<PathBuf>,
+}
+
+fn failed(place: &str, why: impl fmt::Display) -> Error {
+    Error::config("config_unreadable", "--config", format!("{place} cannot be read: {why}"))
+        .with_next("Name a YAML file, a glob, or a folder of them")
+}
+
+fn parse(place: &str, text: &[u8]) -> Result<Map<String, Value>> {
+    let text = std::str::from_utf8(text).map_err(|_| failed(place, "it is not UTF-8"))?;
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    let wrong = |what: String| {
+        Error::config("config_malformed", "--config", format!("{place} is not a configuration: {what}"))
+            .with_next("Check its YAML: two spaces a level, no tabs, no key twice")
+    };
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| {
+        // The whole message may quote the file: only where it is.
+        let at = error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column()));
+        wrong(format!("its YAML is wrong{}", at.unwrap_or_default()))
+    })?;
+    match value {
+        Value::Object(tree) if depth(&Value::Object(tree.clone())) <= DEEPEST => Ok(tree),
+        Value::Object(_) => Err(wrong("it is nested too deeply".to_owned())),
+        Value::Null => Ok(Map::new()),
+        _ => Err(wrong("its top is not a mapping".to_owned())),
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        _ => 1,
+    }
+}
+
+/// Lays `over` on `under`; of two spellings of a key that differ in case the present one stays.
+fn merge(under: &mut Map<String, Value>, over: Map<String, Value>) {
+    for (key, value) in over {
+        let known = under.keys().find(|known| known.eq_ignore_ascii_case(&key)).cloned().unwrap_or(key);
+        match (under.get_mut(&known), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => merge(under, over),
+            // `key:` with nothing below changes nothing.
+            (Some(_), Value::Null) => {}
+            (_, value) => {
+                under.insert(known, value);
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Map<String, Value>> {
+    let place = path.display().to_string();
+    let known = std::fs::metadata(path).map_err(|error| failed(&place, error))?;
+    if !known.is_file() {
+        return Err(failed(&place, "it is no file"));
+    }
+    if known.len() > LARGEST {
+        return Err(failed(&place, "it is larger than 4 MiB"));
+    }
+    parse(&place, &std::fs::read(path).map_err(|error| failed(&place, error))?)
+}
+
+fn is_config(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    path.is_file() && matches!(extension.to_ascii_lowercase().as_str(), "yaml" | "yml" | "json")
+}
+
+/// The files that a path names.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let place = path.display().to_string();
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(|error| failed(&place, error))?;
+        let mut found: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_config(path)).collect();
+        found.sort();
+        return if found.is_empty() { Err(failed(&place, "there is no YAML file in the folder")) } else { Ok(found) };
+    }
+    if path.exists() || !place.contains(['*', '?', '[']) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let matches = glob::glob(&place).map_err(|error| failed(&place, error))?;
+    let found: Vec<PathBuf> = matches.filter_map(std::result::Result::ok).filter(|path| path.is_file()).collect();
+    if found.is_empty() { Err(failed(&place, "no file matches")) } else { Ok(found) }
+}
+
+pub(super) fn read(sources: &[Source]) -> Result<Read> {
+    let mut read = Read { tree: Map::new(), files: Vec::new() };
+    for source in sources {
+        match source {
+            Source::Stdin(text) => merge(&mut read.tree, parse("standard input", text)?),
+            Source::Path(path) => {
+                for file in files(path)? {
+                    merge(&mut read.tree, read_file(&file)?);
+                    read.files.push(file);
+                }
+                // A file that is added to a folder is a change too.
+                if path.is_dir() {
+                    read.files.push(path.clone());
+                }
+            }
+        }
+    }
+    Ok(read)
+}
