@@ -208,36 +208,53 @@ fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runti
 /// The signals that ask the process to end, caught from the moment this is made.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
-    signals: Option<[(tokio::signal::unix::Signal, i32); 3]>,
+    signals: Vec<(tokio::signal::unix::Signal, i32)>,
 }
 
 impl Interrupts {
     /// Catches them. Needs a runtime.
     #[cfg(unix)]
     pub(crate) fn catch() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        let catch = |kind, code| signal(kind).ok().map(|signal| (signal, code));
-        let signals = catch(SignalKind::interrupt(), 130)
-            .zip(catch(SignalKind::terminate(), 143))
-            .zip(catch(SignalKind::hangup(), 129));
-        Self { signals: signals.map(|((interrupt, terminate), hangup)| [interrupt, terminate, hangup]) }
+        use tokio::signal::unix::SignalKind;
+        Self::of(&[(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143), (SignalKind::hangup(), 129)])
     }
+
+    /// As [`Interrupts::catch`], for a server, which SIGHUP tells to read its configuration again.
+    #[cfg(unix)]
+    pub(crate) fn of_a_server() -> Self {
+        use tokio::signal::unix::SignalKind;
+        Self::of(&[(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)])
+    }
+
+    #[cfg(unix)]
+    fn of(kinds: &[(tokio::signal::unix::SignalKind, i32)]) -> Self {
+        let catch = |(kind, code): &(_, i32)| Some((tokio::signal::unix::signal(*kind).ok()?, *code));
+        Self { signals: kinds.iter().filter_map(catch).collect() }
+    }
+
     #[cfg(not(unix))]
     pub(crate) fn catch() -> Self {
+        Self {}
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of_a_server() -> Self {
         Self {}
     }
 
     /// Completes with the exit code of the first that comes.
     #[cfg(unix)]
     pub(crate) async fn first(mut self) -> i32 {
-        let Some([(interrupt, int), (terminate, term), (hangup, hup)]) = &mut self.signals else {
+        if self.signals.is_empty() {
             return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => *int,
-            _ = terminate.recv() => *term,
-            _ = hangup.recv() => *hup,
         }
+        let waiting = self.signals.iter_mut().map(|(signal, code)| {
+            Box::pin(async move {
+                signal.recv().await;
+                *code
+            })
+        });
+        futures_util::future::select_all(waiting).await.0
     }
     #[cfg(not(unix))]
     pub(crate) async fn first(self) -> i32 {

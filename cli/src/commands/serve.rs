@@ -26,7 +26,7 @@ pub(crate) fn serve(args: &ServeArgs, json: bool) -> Result<ExitCode> {
     let exit_with_stdin = args.exit_with_stdin;
     setup::block_on_all_cores(async move {
         // Before the first line: whoever reads it may stop us at once.
-        let interrupts = setup::Interrupts::catch();
+        let interrupts = setup::Interrupts::of_a_server();
         let ready = |ready: &serve::Ready, loaded: &Loaded| {
             warn(loaded);
             output::json_line(ready);

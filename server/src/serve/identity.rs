@@ -12,6 +12,9 @@ use crate::sites::Site;
 /// Flyte's one scope: its whole API (`auth/config/config.go`; `BlanketAuthorization`).
 pub(super) const ALL: &str = "all";
 
+/// Longest claim that goes into a header, in bytes: nginx reads all headers of an answer into 4 or 8 kB.
+const LONGEST_CLAIM: usize = 1024;
+
 /// Somebody or something whose identity was proved.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Identity {
@@ -63,8 +66,10 @@ impl Identity {
         }
         for (name, value) in &self.claims {
             let name = format!("x-user-claim-{}", name.replace('_', "-").to_ascii_lowercase());
-            // serde_json escapes nothing beyond ASCII; a header takes ASCII alone.
+            // serde_json escapes nothing beyond ASCII; a header takes ASCII alone. One that is longer would break the
+            // proxies that these are for; the body has it whole.
             if let (Ok(name), Some(value)) = (HeaderName::from_bytes(name.as_bytes()), ascii_json(value))
+                && value.len() <= LONGEST_CLAIM
                 && let Ok(value) = HeaderValue::from_str(&value)
             {
                 headers.insert(name, value);

@@ -9,6 +9,7 @@
 //   OIDC_FORMAT=opaque                                   opaque access tokens (default: at+jwt)
 //   OIDC_AUDIENCE                                        audience of JWT access tokens
 //   OIDC_EXTRA_CLIENTS                                   JSON list of further clients, in oidc-provider's own form
+//   OIDC_PADDING                                         length of a claim `groups` in every ID token
 //   OIDC_NO_DEVICE=1                                     no device grant
 //   OIDC_TRACE                                           a file that gets a line for every exchange of a refresh token
 //   FLYTE_AUTH_TESTING_SECRETS                           a file that gets a line for every secret issued: kind, tab, secret
@@ -22,6 +23,8 @@ const env = process.env;
 const seconds = (name, fallback) => (env[name] === undefined ? fallback : Number(env[name]));
 const audience = env.OIDC_AUDIENCE ?? 'https://flyte.example/api';
 const resourceScopes = 'all offline';
+
+const padding = env.OIDC_PADDING === undefined ? {} : { groups: ['x'.repeat(Number(env.OIDC_PADDING))] };
 
 const device = env.OIDC_NO_DEVICE !== '1';
 const signedInGrants = ['authorization_code', 'refresh_token', ...(device ? ['urn:ietf:params:oauth:grant-type:device_code'] : [])];
@@ -59,9 +62,10 @@ function configuration() {
     // CORS is not under test, and a missing account is how a deleted user looks.
     findAccount: (_ctx, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, email: id.includes('@') ? id : `${id}@example.org`, name: id, preferred_username: id }),
+      claims: () => ({ sub: id, email: id.includes('@') ? id : `${id}@example.org`, name: id, preferred_username: id, ...padding }),
     }),
-    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
+    claims: { openid: ['sub', ...Object.keys(padding)], profile: ['name', 'preferred_username'], email: ['email'] },
+    conformIdTokenClaims: env.OIDC_PADDING === undefined,
     scopes: ['openid', 'offline_access', 'profile', 'email', ...resourceScopes.split(' ')],
     pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     rotateRefreshToken: env.OIDC_ROTATE !== '0',
