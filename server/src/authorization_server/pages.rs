@@ -42,7 +42,7 @@ impl Who<'_> {
         match self {
             Self::Choose(users) => choice(users, hint),
             Self::Is(person) => format!(
-                "<p class=\"who-is\">You are signed in as <strong>{}</strong>.</p>\
+                "<p class=\"who-is\">Your account: <strong>{}</strong></p>\
                  <input type=\"hidden\" name=\"as\" value=\"{}\">\
                  <div class=\"buttons\"><button name=\"action\" value=\"approve\" class=\"primary\">Allow</button>\
                  <button name=\"action\" value=\"deny\">Deny</button></div>",

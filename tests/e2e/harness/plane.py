@@ -362,7 +362,10 @@ class Web:
                 calls.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body))
                 content = b"<!doctype html><title>Flyte console</title><h1>Flyte console</h1>"
                 kind = "text/html"
-                if not self.path.startswith("/console"):
+                if self.headers.get("content-type", "").split(";")[0] == "application/proto":
+                    # Every message of Flyte 2 that is asked for here may be empty.
+                    content, kind = b"", "application/proto"
+                elif not self.path.startswith("/console"):
                     content, kind = json.dumps({"path": self.path, "sent": body.decode("latin-1")}).encode(), "application/json"
                 self.send_response(200)
                 self.send_header("content-type", kind)
