@@ -1,4 +1,4 @@
-"""What flytectl, flytekit and propeller rely on (facts about flyteadmin v1.16.8, section 12), and the way of a browser."""
+"""What flytectl, flytekit and propeller rely on (facts on flyteadmin v1.16.8, section 12), and the way of a browser."""
 
 import time
 
@@ -85,7 +85,9 @@ def test_3_the_token_endpoint_can_be_reached_from_the_name_that_grpc_used(plane)
     assert metadata.issuer == plane.url
     assert list(metadata.code_challenge_methods_supported) == ["S256"]
     # The same from the gRPC port's own name: the HTTP address, not the gRPC one.
-    own = grpc.insecure_channel(plane.grpc, options=[("grpc.default_authority", f"localhost:{plane.grpc.split(':')[1]}")])
+    own = grpc.insecure_channel(
+        plane.grpc, options=[("grpc.default_authority", f"localhost:{plane.grpc.split(':')[1]}")]
+    )
     with own:
         stub = auth_pb2_grpc.AuthMetadataServiceStub(own)
         assert stub.GetOAuth2Metadata(auth_pb2.OAuth2MetadataRequest()).token_endpoint == f"{plane.url}/oauth2/token"
@@ -121,8 +123,15 @@ def test_6_a_short_state_comes_back_and_redirects_are_exact(plane, alice):
     # fosite refuses fewer than eight characters; no standard does, and no client sends fewer.
     answer, _ = alice.authorizes(state="12345678")
     assert answer["state"] == "12345678"
-    for bad in (f"{CLI_REDIRECT}/", "http://localhost:53594/callback", "http://localhost/callback", "https://evil.example/"):
-        reply = alice.step("GET", f"{plane.url}/oauth2/authorize", params={"client_id": "flytectl", "redirect_uri": bad})
+    for bad in (
+        f"{CLI_REDIRECT}/",
+        "http://localhost:53594/callback",
+        "http://localhost/callback",
+        "https://evil.example/",
+    ):
+        reply = alice.step(
+            "GET", f"{plane.url}/oauth2/authorize", params={"client_id": "flytectl", "redirect_uri": bad}
+        )
         assert reply.status_code == 400 and "location" not in reply.headers, bad
     answer, _ = alice.authorizes(redirect="http://127.0.0.1:4711/callback")
     assert "code" in answer
@@ -167,11 +176,14 @@ def test_8_an_access_token_is_rfc_9068_and_a_real_flyteadmin_would_take_it(plane
 
 
 def test_the_sequence_of_propeller_and_scheduler(plane):
-    """An anonymous call, 16, discovery, client credentials, the call again; and the health check with the same token."""
+    """An anonymous call, 16, discovery, client credentials, the call again; the health check with the same token."""
     wire, _ = channel(plane)
     with wire:
         admin = admin_pb2_grpc.AdminServiceStub(wire)
-        assert refused(lambda: admin.ListProjects(project_pb2.ProjectListRequest())).code() == grpc.StatusCode.UNAUTHENTICATED
+        assert (
+            refused(lambda: admin.ListProjects(project_pb2.ProjectListRequest())).code()
+            == grpc.StatusCode.UNAUTHENTICATED
+        )
         discovery = auth_pb2_grpc.AuthMetadataServiceStub(wire)
         endpoint = discovery.GetOAuth2Metadata(auth_pb2.OAuth2MetadataRequest()).token_endpoint
         config = discovery.GetPublicClientConfig(auth_pb2.PublicClientAuthConfigRequest())
@@ -215,7 +227,9 @@ def test_a_navigation_goes_to_the_login_and_back_and_a_program_gets_401(plane):
     assert "flyte_auth" not in sent.get("cookie", ""), "the session's cookie stays here"
     refusal = plane.get("/api/v1/projects")
     assert refusal.status_code == 401
-    assert f'resource_metadata="{plane.url}/.well-known/oauth-protected-resource"' in refusal.headers["www-authenticate"]
+    assert (
+        f'resource_metadata="{plane.url}/.well-known/oauth-protected-resource"' in refusal.headers["www-authenticate"]
+    )
     resource = plane.get("/.well-known/oauth-protected-resource").json()
     assert resource["resource"] == plane.url and resource["authorization_servers"] == [plane.url]
 

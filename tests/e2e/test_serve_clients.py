@@ -38,7 +38,7 @@ def test_flytekit_with_a_client_secret(cli, plane):
     secret = cli.home / "client_secret"
     secret.write_text(PROPELLER_SECRET)
     settings = {"authType": "ClientSecret", "clientId": "flytepropeller", "clientSecretLocation": str(secret)}
-    # flytekit does not form-encode a secret in its Basic header, and quotes it instead; ours has characters that differ.
+    # flytekit quotes a secret in its Basic header as in an address; ours has characters that differ in a form.
     lists_projects(cli, plane, admin_file(cli.home, plane, **settings), "flytepropeller")
 
 

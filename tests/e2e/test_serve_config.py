@@ -83,9 +83,32 @@ def test_the_table_says_what_becomes_of_each_key(tmp_path, config):
         ({"auth": {"grpcAuthorizationHeader": "a b"}}, "auth.grpcAuthorizationHeader"),
         ({"auth": {"appAuth": {"selfAuthServer": {"accessTokenLifespan": "soon"}}}}, "accessTokenLifespan"),
         ({"auth": {"appAuth": {"selfAuthServer": {"signingAlgorithm": "none"}}}}, "signingAlgorithm"),
-        ({"auth": {"appAuth": {"selfAuthServer": {"staticClients": {"flytepropeller": {"client_secret": "foobar"}}}}}}, "bcrypt"),
-        ({"auth": {"appAuth": {"selfAuthServer": {"staticClients": {"flytectl": {"grant_types": ["client_credentials"]}}}}}}, "flytectl"),
-        ({"auth": {"appAuth": {"selfAuthServer": {"staticClients": {"flytectl": {"redirect_uris": ["javascript:x"]}}}}}}, "flytectl"),
+        (
+            {
+                "auth": {
+                    "appAuth": {"selfAuthServer": {"staticClients": {"flytepropeller": {"client_secret": "foobar"}}}}
+                }
+            },
+            "bcrypt",
+        ),
+        (
+            {
+                "auth": {
+                    "appAuth": {
+                        "selfAuthServer": {"staticClients": {"flytectl": {"grant_types": ["client_credentials"]}}}
+                    }
+                }
+            },
+            "flytectl",
+        ),
+        (
+            {
+                "auth": {
+                    "appAuth": {"selfAuthServer": {"staticClients": {"flytectl": {"redirect_uris": ["javascript:x"]}}}}
+                }
+            },
+            "flytectl",
+        ),
         ({"server": {"httpPort": 70000}}, "server.httpPort"),
         ({"server": {"security": {"secure": True}}}, "server.security.ssl"),
         ({"server": {"security": {"useAuth": "maybe"}}}, "server.security.useAuth"),
@@ -141,7 +164,9 @@ def test_a_change_is_read_without_losing_a_request(tmp_path):
         def ask():
             with requests.Session() as session:
                 while not stop.is_set():
-                    reply = session.get(f"{plane.url}/api/v1/x", headers={"authorization": f"Bearer {token}"}, timeout=10)
+                    reply = session.get(
+                        f"{plane.url}/api/v1/x", headers={"authorization": f"Bearer {token}"}, timeout=10
+                    )
                     if reply.status_code != 200:
                         failures.append(reply.status_code)
 
@@ -217,8 +242,8 @@ def test_new_cookie_keys_sign_nobody_out(tmp_path):
 
 
 def test_a_new_certificate_is_shown_without_a_restart(tmp_path, authority, config):
-    import ssl
     import socket
+    import ssl
 
     first, second = authority.leaf(), None
     certificate, key = tmp_path / "tls.pem", tmp_path / "tls.key"
@@ -232,9 +257,9 @@ def test_a_new_certificate_is_shown_without_a_restart(tmp_path, authority, confi
 
     def shown() -> bytes:
         context = ssl.create_default_context(cafile=str(authority.file))
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            with context.wrap_socket(connection, server_hostname="localhost") as secured:
-                return secured.getpeercert(binary_form=True)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        with context.wrap_socket(connection, server_hostname="localhost") as secured:
+            return secured.getpeercert(binary_form=True)
 
     try:
         before = shown()
@@ -284,13 +309,20 @@ def test_the_audit_trail_has_sign_ins_grants_and_refusals(tmp_path):
         tokens = alice.tokens()
         plane.machine_token()
         plane.get("/me", "garbage")
-        requests.post(f"{plane.url}/oauth2/token", data={"grant_type": "client_credentials"}, auth=("flytepropeller", "no"), timeout=20)
+        requests.post(
+            f"{plane.url}/oauth2/token",
+            data={"grant_type": "client_credentials"},
+            auth=("flytepropeller", "no"),
+            timeout=20,
+        )
         plane.post("/oauth2/revoke", token=tokens["refresh_token"])
         alice.browser.headers["sec-fetch-site"] = "same-origin"
         alice.step("GET", f"{plane.url}/logout")
         plane.end()
         with sqlite3.connect(tmp_path / "serve.db") as database:
-            events = database.execute("SELECT kind, outcome, client_id, subject, detail FROM audit ORDER BY id").fetchall()
+            events = database.execute(
+                "SELECT kind, outcome, client_id, subject, detail FROM audit ORDER BY id"
+            ).fetchall()
     text = json.dumps(events)
     for kind in ("sign_in", "consent", "grant", "refusal", "revocation", "sign_out"):
         assert kind in [event[0] for event in events], (kind, events)
@@ -303,12 +335,15 @@ def test_the_audit_trail_has_sign_ins_grants_and_refusals(tmp_path):
 def test_guessing_a_secret_is_slowed_and_whoever_knows_it_is_not(tmp_path):
     with planes.scene(tmp_path) as plane:
         assert plane.token().status_code == 200
-        guess = lambda number: requests.post(
-            f"{plane.url}/oauth2/token",
-            data={"grant_type": "client_credentials", "scope": "all"},
-            auth=("flytepropeller", f"guess-{number}"),
-            timeout=60,
-        )
+
+        def guess(number):
+            return requests.post(
+                f"{plane.url}/oauth2/token",
+                data={"grant_type": "client_credentials", "scope": "all"},
+                auth=("flytepropeller", f"guess-{number}"),
+                timeout=60,
+            )
+
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(8) as threads:

@@ -5,7 +5,6 @@ Where a defect cannot exist here, the nearest thing that can be seen from outsid
 import base64
 import json
 import stat
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
@@ -186,7 +185,9 @@ def test_d08_no_exit_leads_elsewhere(plane, target, route):
 
 def test_d08_the_callback_takes_no_target_of_its_own(plane):
     visitor = Visitor(plane)
-    reply = visitor.step("GET", f"{plane.url}/callback", params={"redirect_url": "https://evil.example/", "code": "x", "state": "y"})
+    reply = visitor.step(
+        "GET", f"{plane.url}/callback", params={"redirect_url": "https://evil.example/", "code": "x", "state": "y"}
+    )
     assert not reply.is_redirect and reply.status_code in (400, 401, 403)
 
 
@@ -215,7 +216,9 @@ def test_d10_the_provider_is_asked_with_pkce_nonce_and_state_and_its_answer_is_c
     visitor = Visitor(plane)
     state = parse_qs(urlsplit(visitor.step("GET", f"{plane.url}/login").headers["location"]).query)["state"][0]
     issuer = plane.provider.metadata["issuer"]
-    reply = visitor.step("GET", f"{plane.url}/callback", params={"error": "access_denied", "state": state, "iss": issuer})
+    reply = visitor.step(
+        "GET", f"{plane.url}/callback", params={"error": "access_denied", "state": state, "iss": issuer}
+    )
     assert reply.status_code == 403 and "You are not signed in" in reply.text
 
 
@@ -278,7 +281,10 @@ def test_d13_consent_is_asked_for_and_another_site_cannot_give_it(plane, alice):
 
 def test_d14_tokens_can_be_revoked_and_introspected_and_logout_ends_the_session(plane, alice):
     body = alice.tokens()
-    inspect = lambda token: requests.post(f"{plane.url}/oauth2/introspect", data={"token": token}, auth=PROPELLER, timeout=20)
+
+    def inspect(token):
+        return requests.post(f"{plane.url}/oauth2/introspect", data={"token": token}, auth=PROPELLER, timeout=20)
+
     assert inspect(body["access_token"]).json()["active"] is True
     assert requests.post(f"{plane.url}/oauth2/introspect", data={"token": "x"}, timeout=20).status_code == 401
     assert plane.post("/oauth2/revoke", token=body["access_token"]).status_code == 200
@@ -347,7 +353,9 @@ def test_d16_bad_codes_and_refresh_tokens_are_invalid_grant(plane, alice):
 
 
 def test_d16_expired_codes_and_refresh_tokens_are_invalid_grant(tmp_path):
-    changes = {"auth": {"appAuth": {"selfAuthServer": {"authorizationCodeLifespan": "1s", "refreshTokenLifespan": "1s"}}}}
+    changes = {
+        "auth": {"appAuth": {"selfAuthServer": {"authorizationCodeLifespan": "1s", "refreshTokenLifespan": "1s"}}}
+    }
     with planes.scene(tmp_path, changes) as plane:
         alice = Visitor(plane).signs_in()
         body = alice.tokens()
@@ -400,7 +408,9 @@ def test_d20_memory_is_flat_over_many_tokens(plane):
 
         def many(count):
             for _ in range(count):
-                assert session.post(f"{plane.url}/oauth2/token", data=form, auth=PROPELLER, timeout=20).status_code == 200
+                assert (
+                    session.post(f"{plane.url}/oauth2/token", data=form, auth=PROPELLER, timeout=20).status_code == 200
+                )
 
         many(100)
         before = resident()
@@ -410,7 +420,7 @@ def test_d20_memory_is_flat_over_many_tokens(plane):
 
 
 def test_d21_nothing_grows_with_logins(plane):
-    """flyteadmin's chain of contexts has no counterpart; a login that is begun and left leaves nothing on the server."""
+    """flyteadmin's chain of contexts has no counterpart; a login that is begun and left leaves nothing here."""
     for _ in range(50):
         assert Visitor(plane).step("GET", f"{plane.url}/login").is_redirect
 
@@ -446,7 +456,9 @@ def test_d23_the_port_counts(tmp_path):
         until = time.monotonic() + 15
         while True:
             issuers = [
-                plane.get("/.well-known/oauth-authorization-server", headers={"host": urlsplit(uri).netloc}).json()["issuer"]
+                plane.get("/.well-known/oauth-authorization-server", headers={"host": urlsplit(uri).netloc}).json()[
+                    "issuer"
+                ]
                 for uri in [own, *uris]
             ]
             if issuers == [own, *uris]:
@@ -505,7 +517,10 @@ def test_d26_a_missing_scope_is_permission_denied(plane):
     assert status_of(plane, token) == grpc.StatusCode.PERMISSION_DENIED
     reply = plane.get("/api/v1/projects", token)
     assert reply.status_code == 403
-    assert 'error="insufficient_scope"' in reply.headers["www-authenticate"] and 'scope="all"' in reply.headers["www-authenticate"]
+    assert (
+        'error="insufficient_scope"' in reply.headers["www-authenticate"]
+        and 'scope="all"' in reply.headers["www-authenticate"]
+    )
     assert plane.get("/me", token).status_code == 200, "who it is may be asked"
 
 
@@ -595,9 +610,14 @@ def test_d32_with_tls_rest_and_grpc_work_on_one_port(tmp_path, authority):
             with grpc.secure_channel(f"localhost:{port}", credentials) as wire:
                 assert wire.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10) == b"\x08\x01"
             form = {"grant_type": "client_credentials", "scope": "all"}
-            token = requests.post(f"https://localhost:{port}/oauth2/token", data=form, auth=PROPELLER, verify=root, timeout=20)
+            token = requests.post(
+                f"https://localhost:{port}/oauth2/token", data=form, auth=PROPELLER, verify=root, timeout=20
+            )
             headers = {"authorization": f"Bearer {token.json()['access_token']}"}
-            assert requests.get(f"https://localhost:{port}/api/v1/x", headers=headers, verify=root, timeout=10).status_code == 200
+            assert (
+                requests.get(f"https://localhost:{port}/api/v1/x", headers=headers, verify=root, timeout=10).status_code
+                == 200
+            )
             login = requests.get(f"https://localhost:{port}/login", verify=root, allow_redirects=False, timeout=10)
             assert "__Secure-flyte_auth" in login.headers["set-cookie"] and "; Secure" in login.headers["set-cookie"]
         finally:
@@ -665,7 +685,12 @@ def test_d37_metadata_says_what_is_there_and_nothing_else(plane, alice):
         assert found[name].startswith(plane.url)
     answer, _ = alice.authorizes(response_type="token")
     assert answer["error"] == "unsupported_response_type"
-    post = {"grant_type": "client_credentials", "scope": "all", "client_id": "flytepropeller", "client_secret": PROPELLER_SECRET}
+    post = {
+        "grant_type": "client_credentials",
+        "scope": "all",
+        "client_id": "flytepropeller",
+        "client_secret": PROPELLER_SECRET,
+    }
     assert requests.post(found["token_endpoint"], data=post, timeout=20).status_code == 200
 
 
@@ -697,7 +722,13 @@ def test_d40_no_secret_is_logged_at_any_level(tmp_path):
         body = alice.tokens()
         plane.machine_token()
         log = plane.service.logged()
-        for secret in (PROPELLER_SECRET, planes.CONSOLE_SECRET, body["access_token"], body["refresh_token"], plane.keys.propeller_hash):
+        for secret in (
+            PROPELLER_SECRET,
+            planes.CONSOLE_SECRET,
+            body["access_token"],
+            body["refresh_token"],
+            plane.keys.propeller_hash,
+        ):
             assert secret not in log
         assert (plane.keys.folder / "cookie_hash_key").read_text() not in log
 
@@ -714,7 +745,9 @@ def test_d41_the_default_propeller_has_no_secret_that_anybody_knows(tmp_path):
             assert running.ready["clients"] == ["flytectl", "flyte-cli", "flytepropeller"]
             for secret in ("foobar", "Change this", "", "flytepropeller"):
                 form = {"grant_type": "client_credentials", "scope": "all"}
-                reply = requests.post(f"{running.url}/oauth2/token", data=form, auth=("flytepropeller", secret), timeout=20)
+                reply = requests.post(
+                    f"{running.url}/oauth2/token", data=form, auth=("flytepropeller", secret), timeout=20
+                )
                 assert reply.status_code == 401, secret
         finally:
             running.end()
@@ -726,16 +759,22 @@ def test_d42_the_way_back_from_the_login_knows_its_path(tmp_path):
         port = plane.config["server"]["httpPort"]
         plane.write(planes.merged(plane.config, {"auth": {"authorizedUris": [f"http://localhost:{port}/flyte"]}}))
         until = time.monotonic() + 15
-        while plane.get("/.well-known/oauth-authorization-server").json()["token_endpoint"] != f"http://localhost:{port}/flyte/oauth2/token":
+        while (
+            plane.get("/.well-known/oauth-authorization-server").json()["token_endpoint"]
+            != f"http://localhost:{port}/flyte/oauth2/token"
+        ):
             assert time.monotonic() < until
             time.sleep(0.3)
         for prefix in ("", "/flyte"):
             reply = plane.get(f"{prefix}/login", headers={"accept": "text/html"})
             asked = parse_qs(urlsplit(reply.headers["location"]).query)
             assert asked["redirect_uri"] == [f"http://localhost:{port}/flyte/callback"], prefix
-        query = f"client_id=flytectl&response_type=code&redirect_uri={CLI_REDIRECT}&scope=all&code_challenge={'a' * 43}&code_challenge_method=S256"
+        query = f"client_id=flytectl&response_type=code&redirect_uri={CLI_REDIRECT}&scope=all"
+        query += f"&code_challenge={'a' * 43}&code_challenge_method=S256"
         reply = plane.get(f"/flyte/oauth2/authorize?{query}", headers={"accept": "text/html"})
-        assert reply.status_code == 303 and reply.headers["location"].startswith("/flyte/login?return_to=%2Fflyte%2Foauth2%2Fconsent")
+        assert reply.status_code == 303 and reply.headers["location"].startswith(
+            "/flyte/login?return_to=%2Fflyte%2Foauth2%2Fconsent"
+        )
 
 
 def test_d43_an_expired_token_is_told_by_its_time(plane):
@@ -747,9 +786,8 @@ def test_d43_an_expired_token_is_told_by_its_time(plane):
 def test_d44_d45_a_refusal_repeats_nothing_of_the_token(plane):
     token = signed(plane, {"aud": ["canary-audience"], "sub": "canary-subject", "iss": "https://canary.example"})
     wire, metadata = channel(plane, token)
-    with wire:
-        with pytest.raises(grpc.RpcError) as caught:
-            admin_pb2_grpc.AdminServiceStub(wire).ListProjects(project_pb2.ProjectListRequest(), metadata=metadata)
+    with wire, pytest.raises(grpc.RpcError) as caught:
+        admin_pb2_grpc.AdminServiceStub(wire).ListProjects(project_pb2.ProjectListRequest(), metadata=metadata)
     assert "canary" not in caught.value.details() and "id token err" not in caught.value.details()
     assert "canary" not in plane.get("/me", token).text
 

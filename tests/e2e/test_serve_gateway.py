@@ -121,8 +121,9 @@ def test_who_calls_is_told_in_headers(plane, token):
 
 
 def test_flyte_2_gets_the_identity_in_the_headers_that_it_reads(plane, token):
-    """`runs.identityHeaders`: X-Amzn-Oidc-Identity, and the claims as a JWT in X-Amzn-Oidc-Data, whose signature Flyte 2
-    does not check; whoever does finds the key here."""
+    """`runs.identityHeaders`: X-Amzn-Oidc-Identity, and the claims as a JWT in X-Amzn-Oidc-Data.
+
+    Flyte 2 does not check its signature; whoever does finds the key here."""
     reply = requests.post(
         f"{plane.url}/flyteidl2.project.ProjectService/ListProjects",
         json={},
@@ -153,7 +154,9 @@ def test_connect_refusals_are_connects(plane):
 
 
 def test_flyte_2s_own_discovery_and_identity(plane, token):
-    call = lambda path, **headers: requests.post(f"{plane.url}{path}", json={}, headers=headers, timeout=10)
+    def call(path, **headers):
+        return requests.post(f"{plane.url}{path}", json={}, headers=headers, timeout=10)
+
     metadata = call("/flyteidl2.auth.AuthMetadataService/GetOAuth2Metadata")
     assert metadata.json()["tokenEndpoint"] == f"{plane.url}/oauth2/token"
     config = call("/flyteidl2.auth.AuthMetadataService/GetPublicClientConfig").json()

@@ -141,12 +141,12 @@ def configuration(port: int, keys: Keys, issuer: str, folder: Path, changes: dic
 class Plane(Issuer):
     """A running `serve`, driven through its ready line; `config` may be written anew while it runs."""
 
-    def __init__(self, folder: Path, config: dict, log_level="debug"):
+    def __init__(self, folder: Path, config: dict, environment: dict | None = None, log_level="debug"):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.file = folder / "flyteadmin.yaml"
         self.write(config)
-        env = plain_environment(folder)
+        env = {**plain_environment(folder), **(environment or {})}
         argv = [BINARY, "serve", "--config", self.file, "--exit-with-stdin", "--log-level", log_level]
         self.service = Service(argv, env, folder / "serve.log")
         self.ready = self.service.ready
@@ -172,7 +172,9 @@ class Plane(Issuer):
         form = {"grant_type": "client_credentials", "scope": scope, **form}
         form = {key: value for key, value in form.items() if value is not None}
         basic = base64.b64encode(f"flytepropeller:{quoted(PROPELLER_SECRET)}".encode()).decode()
-        return requests.post(f"{self.url}/oauth2/token", data=form, headers={"authorization": f"Basic {basic}"}, timeout=20)
+        return requests.post(
+            f"{self.url}/oauth2/token", data=form, headers={"authorization": f"Basic {basic}"}, timeout=20
+        )
 
     def machine_token(self) -> str:
         reply = self.token()
@@ -230,6 +232,8 @@ class Visitor:
                 continue
             action = _FORM.search(reply.text)
             if reply.status_code != 200 or not action or "text/html" not in reply.headers.get("content-type", ""):
+                return reply
+            if until and unescape(action[1]).startswith(until):
                 return reply
             form = {unescape(name): unescape(value) for name, value in _INPUT.findall(reply.text)}
             if form.get("prompt") == "login":
@@ -291,7 +295,9 @@ class Visitor:
 
 
 class GrpcAdmin:
-    """A small flyteadmin behind the plane: flyteidl's own AdminService, and streams of every kind. It keeps what it got."""
+    """A small flyteadmin behind the plane: flyteidl's own AdminService, and streams of every kind.
+
+    It keeps what it got."""
 
     def __init__(self):
         self.calls: list[tuple[str, dict[str, str]]] = []
@@ -316,7 +322,8 @@ class GrpcAdmin:
             "Fails": grpc.unary_unary_rpc_method_handler(self._fails),
         }
         self.server = grpc.server(
-            futures.ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+            futures.ThreadPoolExecutor(32),
+            options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)],
         )
         admin_pb2_grpc.add_AdminServiceServicer_to_server(Admin(), self.server)
         handler = grpc.method_handlers_generic_handler("flyteidl.test.Echo", echo)
@@ -359,14 +366,19 @@ class Web:
 
             def _any(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                calls.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body))
+                calls.append(
+                    (self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body)
+                )
                 content = b"<!doctype html><title>Flyte console</title><h1>Flyte console</h1>"
                 kind = "text/html"
                 if self.headers.get("content-type", "").split(";")[0] == "application/proto":
                     # Every message of Flyte 2 that is asked for here may be empty.
                     content, kind = b"", "application/proto"
                 elif not self.path.startswith("/console"):
-                    content, kind = json.dumps({"path": self.path, "sent": body.decode("latin-1")}).encode(), "application/json"
+                    content, kind = (
+                        json.dumps({"path": self.path, "sent": body.decode("latin-1")}).encode(),
+                        "application/json",
+                    )
                 self.send_response(200)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(content)))
@@ -392,7 +404,7 @@ class Web:
 
 
 @contextmanager
-def scene(folder: Path, changes: dict | None = None, idp: dict | None = None, algorithm="rs256"):
+def scene(folder: Path, changes: dict | None = None, idp=None, algorithm="rs256", environment=None):
     """A plane with a provider, a gRPC service and a web service around it."""
     folder.mkdir(parents=True, exist_ok=True)
     port = closed_port()
@@ -408,7 +420,10 @@ def scene(folder: Path, changes: dict | None = None, idp: dict | None = None, al
     config = configuration(port, keys, issuer.metadata["issuer"], folder, {"gateway": {"upstreams": upstreams}})
     plane = None
     try:
-        plane = Plane(folder / "plane", merged(config, changes or {}))
+        if (changes or {}).get("auth", {}).get("appAuth", {}).get("authServerType") == "External":
+            # A key is looked for only where something is signed.
+            (keys.folder / "token_rsa_key.pem").unlink()
+        plane = Plane(folder / "plane", merged(config, changes or {}), environment)
         plane.provider, plane.admin, plane.web, plane.keys = issuer, admin, web, keys
         yield plane
     finally:
@@ -422,7 +437,9 @@ def channel(plane: Plane, token: str | None = None, header="flyte-authorization"
     """A gRPC channel to the plane, and the metadata that bears the token."""
     options = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
     metadata = ((header, f"{scheme} {token}"),) if token else ()
-    return grpc.insecure_channel(plane.grpc, options=[*options, ("grpc.default_authority", urlsplit(plane.url).netloc)]), metadata
+    return grpc.insecure_channel(
+        plane.grpc, options=[*options, ("grpc.default_authority", urlsplit(plane.url).netloc)]
+    ), metadata
 
 
 def claims(token: str) -> dict:
