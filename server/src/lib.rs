@@ -1,12 +1,13 @@
-//! The auth plane of a Flyte deployment. Its first form is the [`sandbox`]: an authorization server, both generations
-//! of Flyte's auth services and a protected `UserInfo` on loopback, so that anyone can try the clients with no
-//! deployment, and so that tests have a real server.
+//! The auth plane of a Flyte deployment: [`serve`] stands in front of a real one, [`sandbox`] is one on loopback, so that
+//! anyone can try the clients with no deployment, and so that tests have a real server.
 //!
 //! Rooms: [`authorization_server`] issues tokens, [`flyte`] answers Flyte's own discovery and identity services,
-//! [`resource`] checks tokens, [`listen`] and [`tls`] carry bytes, [`keys`] signs. [`sandbox`] puts them together and
-//! adds what must never exist in a real server: its faults, its movable clock and its admin interface.
+//! [`resource`] checks tokens, [`state`] remembers, [`config`] reads flyteadmin's file, [`gateway`] carries requests to
+//! the services behind, [`listen`] and [`tls`] carry bytes, [`keys`] signs. [`serve`] puts them together for a deployment;
+//! [`sandbox`] puts them together and adds what must never exist in a real server: its faults, its movable clock and its
+//! admin interface.
 //!
-//! Arrows point one way: `sandbox` knows the others, none of them knows `sandbox`.
+//! Arrows point one way: `serve` and `sandbox` know the others, and not each other; none of the others knows them.
 #![forbid(unsafe_code)]
 
 pub mod authorization_server;

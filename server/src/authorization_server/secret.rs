@@ -23,6 +23,8 @@ const BURST: u32 = 20;
 const PER_SECOND: u32 = 2;
 /// More people than this who enter codes at once are looked through for those who stopped.
 const MOST_GUESSERS: usize = 10_000;
+/// Requests with a secret that is not known yet, beyond which others are sent away.
+const MOST_WAITING: usize = 512;
 /// A longer secret than this is not hashed: bcrypt reads 72 bytes, and argon2 would read all of it.
 const LONGEST: usize = 1024;
 
@@ -47,6 +49,8 @@ pub struct Secrets {
     /// By client id: digest of the secret that opened.
     opened: RwLock<HashMap<String, Vec<hmac::Tag>>>,
     guesses: Mutex<HashMap<String, Bucket>>,
+    /// Requests that wait for their turn at most.
+    waiting: Semaphore,
     /// Hashes that are worked on at once: more would leave no core for anybody else.
     working: Semaphore,
 }
@@ -66,6 +70,7 @@ impl Secrets {
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             opened: RwLock::default(),
             guesses: Mutex::default(),
+            waiting: Semaphore::new(MOST_WAITING),
             working: Semaphore::new(1),
         }
     }
@@ -90,13 +95,15 @@ impl Secrets {
             return Ok(true);
         }
         let slow_down = || OAuthError::too_many("too many wrong secrets came for this client; wait a second", 1);
-        if !self.may_guess(&client.id, now) {
-            return Err(slow_down());
-        }
+        let _place = self.waiting.try_acquire().map_err(|_| slow_down())?;
         let _turn = self.working.acquire().await.map_err(|_| OAuthError::server_error("the server is stopping"))?;
-        // Somebody else with the same secret may have been first.
+        // Somebody else with the same secret may have been first: a client that begins with many requests at once pays
+        // once, and guesses nothing.
         if self.is_remembered(&client.id, secret) {
             return Ok(true);
+        }
+        if !self.may_guess(&client.id, now) {
+            return Err(slow_down());
         }
         let hashes: Vec<SecretHash> = client
             .secrets

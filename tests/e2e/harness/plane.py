@@ -369,7 +369,7 @@ class Web:
                 calls.append(
                     (self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body)
                 )
-                content = b"<!doctype html><title>Flyte console</title><h1>Flyte console</h1>"
+                content = b"<!doctype html><title>Flyte</title><h1>Flyte console</h1><p>You are signed in to Flyte.</p>"
                 kind = "text/html"
                 if self.headers.get("content-type", "").split(";")[0] == "application/proto":
                     # Every message of Flyte 2 that is asked for here may be empty.

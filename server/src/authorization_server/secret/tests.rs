@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyte_auth::clock::SystemEntropy;
@@ -47,6 +48,21 @@ async fn what_opened_is_remembered_and_not_hashed_again() {
         assert!(secrets.opens(&client, "right", now).await.unwrap());
     }
     assert!(!format!("{secrets:?}").contains("right"));
+}
+
+#[tokio::test]
+async fn a_client_that_begins_with_many_requests_at_once_pays_once() {
+    let client = Arc::new(client(vec![bcrypt_of("right")]));
+    let secrets = Arc::new(Secrets::new(&SystemEntropy));
+    let now = Timestamp::from_secs(NOW);
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..4 * BURST {
+        let (client, secrets) = (Arc::clone(&client), Arc::clone(&secrets));
+        all.spawn(async move { secrets.opens(&client, "right", now).await.unwrap() });
+    }
+    while let Some(opened) = all.join_next().await {
+        assert!(opened.unwrap(), "none of them is a guess");
+    }
 }
 
 #[tokio::test]
