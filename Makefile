@@ -9,7 +9,7 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit python node conformance fuzz-quick e2e race crash soak \
+.PHONY: help setup demo test lint features cross-check unit python node conformance fuzz-quick e2e race crash soak keycloak \
 	fuzz model mutations security build wheel npm bench bench-quick
 
 help: ## this list
@@ -63,6 +63,9 @@ crash: setup ## SIGKILL at every step of refresh and save, 1,000 seeded runs (CR
 
 soak: setup ## ten minutes of tokens that live 10 s: nobody is ever served an expired one
 	@export SOAK_SECONDS=600 SOAK_LIFETIME=10; $(call stage,soak,$(call suite,test_soak.py))
+
+keycloak: setup ## `serve` with Keycloak as provider and authorization server (fetches 177 MB)
+	@$(call stage,keycloak,scripts/keycloak.sh)
 
 fuzz: setup ## every parser, coverage-guided, ten minutes each (FUZZ_TARGETS: some of them)
 	@$(call stage,fuzz,scripts/fuzz.sh 600 $(FUZZ_TARGETS))

@@ -10,12 +10,14 @@ use serde::Serialize;
 mod allocations;
 mod contended;
 mod herd;
+mod load;
 mod node;
 mod peer;
 mod process;
 mod python;
 mod rows;
 mod sandbox;
+mod serve;
 mod stopwatch;
 mod verify;
 
@@ -71,6 +73,8 @@ fn main() -> ExitCode {
         python::rows(&bin, quick)
     } else if given("--only-node") {
         node::rows(&bin, quick)
+    } else if given("--only-serve") {
+        serve::rows(&bin, quick)
     } else {
         rows::all(&bin, quick)
     };

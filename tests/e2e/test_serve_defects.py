@@ -765,6 +765,11 @@ def test_d42_the_way_back_from_the_login_knows_its_path(tmp_path):
         ):
             assert time.monotonic() < until
             time.sleep(0.3)
+        # The well-known part comes before the path (RFC 8414 section 3.1), and below it too.
+        for place in ("/.well-known/oauth-authorization-server/flyte", "/flyte/.well-known/oauth-authorization-server"):
+            assert plane.get(place).json()["issuer"] == f"http://localhost:{port}/flyte", place
+        resource = plane.get("/.well-known/oauth-protected-resource/flyte").json()
+        assert resource["resource"] == f"http://localhost:{port}/flyte"
         for prefix in ("", "/flyte"):
             reply = plane.get(f"{prefix}/login", headers={"accept": "text/html"})
             asked = parse_qs(urlsplit(reply.headers["location"]).query)

@@ -315,6 +315,15 @@ def test_a_connection_that_becomes_another_protocol(tmp_path):
             with socket.create_connection(("127.0.0.1", urlsplit(plane.url).port), timeout=5) as connection:
                 connection.sendall(f"{head}\r\n".encode())
                 assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+            # Another site's page cannot open it with a person's cookies.
+            alice = Visitor(plane).signs_in()
+            cookies = "; ".join(
+                f"{cookie.name}={cookie.value}" for cookie in alice.browser.cookies if cookie.path == "/"
+            )
+            for origin, status in (("https://evil.example", b"403"), ("null", b"403")):
+                with socket.create_connection(("127.0.0.1", urlsplit(plane.url).port), timeout=5) as connection:
+                    connection.sendall(f"{head}Cookie: {cookies}\r\nOrigin: {origin}\r\n\r\n".encode())
+                    assert connection.recv(4096).startswith(b"HTTP/1.1 " + status), origin
     finally:
         listener.close()
 

@@ -253,6 +253,24 @@ def test_user_codes_cannot_be_tried_by_strangers_nor_for_ever(plane, alice):
     assert statuses[0] == 200 and statuses[-1] == 429
 
 
+def test_requests_that_wait_for_somebody_are_limited(tmp_path):
+    """Each is a row in the database: nobody fills it."""
+    with planes.scene(tmp_path) as plane, ThreadPoolExecutor(8) as threads:
+
+        def begin(_):
+            return plane.post("/oauth2/device_authorization", scope="all").status_code
+
+        statuses = list(threads.map(begin, range(700)))
+        assert set(statuses) == {200, 429}, statuses
+        time.sleep(1.1)
+        assert plane.post("/oauth2/device_authorization", scope="all").status_code == 200
+
+
+def test_a_body_that_is_too_large_is_refused(plane):
+    reply = plane.post("/oauth2/token", grant_type="refresh_token", refresh_token="x" * 100_000)
+    assert reply.status_code == 413
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
 def test_other_signing_algorithms(tmp_path, algorithm):
     changes = {"auth": {"appAuth": {"selfAuthServer": {"signingAlgorithm": algorithm}}}}

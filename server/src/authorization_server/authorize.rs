@@ -265,6 +265,9 @@ impl AuthorizationServer {
             };
             return self.refuse(Refusal::Redirect(Box::new(request), error)).await;
         }
+        if let Err(error) = self.secrets.may_begin(&request.client_id, now) {
+            return pages::error(error.status, "Too many sign-ins at once", "Wait a moment, then start again.");
+        }
         let id = random::token(&*self.entropy);
         let pending = Pending { request, expires_at: now.plus(self.settings.code_lifetime) };
         if let Err(error) = self.state.put_pending(&random::digest(&id), &pending).await.map_err(store_failed) {
@@ -368,6 +371,7 @@ impl AuthorizationServer {
         let params = params.with("client_id", &client.id);
         let request = self.authorization_request(self.sites.of(headers), &params).map_err(Refusal::error)?;
         let now = self.now();
+        self.secrets.may_begin(&client.id, now)?;
         let id = random::token(&*self.entropy);
         let pending = Pending { request, expires_at: now.plus(PUSHED) };
         self.state.put_pending(&random::digest(&format!("pushed {id}")), &pending).await.map_err(store_failed)?;

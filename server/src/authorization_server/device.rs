@@ -36,6 +36,7 @@ impl AuthorizationServer {
         }
         let site = self.sites.of(headers);
         let now = self.now();
+        self.secrets.may_begin(&client.id, now)?;
         let device_code = random::token(&*self.entropy);
         testing::made("device_code", &device_code);
         let mut device = Device {

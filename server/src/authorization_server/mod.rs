@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -67,6 +68,9 @@ pub mod paths {
     pub const USERINFO: &str = "/userinfo";
     pub const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 }
+
+/// Largest body of a request here; an assertion or a pushed request has a few kilobytes.
+const MOST_BODY: usize = 64 * 1024;
 
 /// What becomes of a refresh token that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +177,7 @@ impl AuthorizationServer {
                 .route(paths::USERINFO, get(userinfo::answer).post(userinfo::answer))
                 .route(paths::OPENID_CONFIGURATION, get(metadata::openid_configuration));
         }
-        router.with_state(Arc::clone(self))
+        router.layer(DefaultBodyLimit::max(MOST_BODY)).with_state(Arc::clone(self))
     }
 }
 

@@ -17,6 +17,11 @@ use tokio::sync::Semaphore;
 use super::{Client, OAuthError};
 use crate::config::model::SecretHash;
 
+/// Requests that somebody has yet to answer, of one client: so many at once, and so many in a second. Each is a row in the
+/// database until it lapses.
+const BEGIN: Rate = Rate { burst: 300, per_second: 50 };
+/// Wrong secrets of one client, or user codes of one person.
+const GUESS: Rate = Rate { burst: BURST, per_second: PER_SECOND };
 /// Wrong secrets of one client that are checked without a pause.
 const BURST: u32 = 20;
 /// After that so many are checked in a second.
@@ -35,6 +40,13 @@ pub enum Secret {
     Plain(ClientSecret),
     /// As a password hash.
     Hash(SecretHash),
+}
+
+/// How often something may be done.
+#[derive(Clone, Copy)]
+struct Rate {
+    burst: u32,
+    per_second: u32,
 }
 
 /// How much a client may still guess.
@@ -129,7 +141,16 @@ impl Secrets {
         if guesses.len() > MOST_GUESSERS {
             guesses.retain(|_, bucket| now.since(bucket.filled).as_secs() < 60);
         }
-        take(&mut guesses, format!("person {subject}"), now)
+        take(&mut guesses, format!("person {subject}"), GUESS, now)
+    }
+
+    /// Whether this client may begin one more request that waits for a person.
+    pub(super) fn may_begin(&self, client_id: &str, now: Timestamp) -> Result<(), OAuthError> {
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if take(&mut guesses, format!("begin {client_id}"), BEGIN, now) {
+            return Ok(());
+        }
+        Err(OAuthError::too_many("too many requests of this client wait for an answer; wait a second", 1))
     }
 
     fn tag(&self, client_id: &str, secret: &str) -> hmac::Tag {
@@ -151,16 +172,16 @@ impl Secrets {
 
     fn may_guess(&self, client_id: &str, now: Timestamp) -> bool {
         // Only ids of registered clients come here, so that this cannot grow.
-        take(&mut self.guesses.lock().unwrap_or_else(PoisonError::into_inner), client_id.to_owned(), now)
+        take(&mut self.guesses.lock().unwrap_or_else(PoisonError::into_inner), client_id.to_owned(), GUESS, now)
     }
 }
 
 /// Takes one guess of whoever `name` is; false if none is left.
-fn take(guesses: &mut HashMap<String, Bucket>, name: String, now: Timestamp) -> bool {
-    let bucket = guesses.entry(name).or_insert(Bucket { left: BURST, filled: now });
+fn take(guesses: &mut HashMap<String, Bucket>, name: String, rate: Rate, now: Timestamp) -> bool {
+    let bucket = guesses.entry(name).or_insert(Bucket { left: rate.burst, filled: now });
     let seconds = u32::try_from(now.since(bucket.filled).as_secs()).unwrap_or(u32::MAX);
     if seconds > 0 {
-        bucket.left = bucket.left.saturating_add(seconds.saturating_mul(PER_SECOND)).min(BURST);
+        bucket.left = bucket.left.saturating_add(seconds.saturating_mul(rate.per_second)).min(rate.burst);
         bucket.filled = now;
     }
     let may = bucket.left > 0;

@@ -99,7 +99,7 @@ impl Browsers {
                     builder = builder.trusted_origin(origin);
                 }
             }
-            parties.push(Some(builder.build().map_err(|error| named(error, site))?));
+            parties.push(Some(builder.build().map_err(named)?));
         }
         Ok(Self { parties, sites: sites.clone() })
     }
@@ -128,19 +128,19 @@ fn home(site: &Site, redirect_url: &str) -> String {
 }
 
 /// An error of the core in the words of the file.
-fn named(error: Error, site: &Site) -> Error {
+pub(super) fn named(error: Error) -> Error {
     let setting = match error.setting() {
         Some("issuer") => "auth.userAuth.openId.baseUrl",
         Some("clientId") => "auth.userAuth.openId.clientId",
-        Some("scopes") => "auth.userAuth.openId.scopes",
+        Some("scopes" | "admin.scopes") => "auth.userAuth.openId.scopes",
+        Some("admin.clientId") => "auth.userAuth.openId.clientId",
         Some("baseURL") => "auth.authorizedUris",
         Some("cookieKeys") => "auth.userAuth.cookieHashKeySecretName",
         Some("cookieDomain") => "auth.userAuth.cookieSetting.domain",
         Some("home" | "returnTo") => "auth.userAuth.redirectUrl",
         _ => return error,
     };
-    tracing::debug!(site = site.base, setting, "a relying party cannot be made");
-    error.with_setting(setting)
+    error.with_setting(setting).with_next(format!("Correct {setting}, or what the provider allows this client"))
 }
 
 /// Who a session's person is, to everything behind.

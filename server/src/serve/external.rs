@@ -64,8 +64,9 @@ impl fmt::Debug for External {
     }
 }
 
-/// Where the document may be: where `metadataUrl` says, relative to `baseUrl` as flyteadmin resolves it, else at both
-/// well-known places below the base (RFC 8414 section 5, OpenID Connect Discovery section 4.1).
+/// Where the document may be: where `metadataUrl` says, relative to `baseUrl` as flyteadmin resolves it, else at the
+/// well-known places below the base (flyteadmin's; OpenID Connect Discovery section 4.1) and before its path (RFC 8414
+/// section 3.1).
 fn places(settings: &ExternalServer) -> Result<Vec<Url>> {
     let setting = "auth.appAuth.externalAuthServer";
     let invalid = || {
@@ -82,7 +83,13 @@ fn places(settings: &ExternalServer) -> Result<Vec<Url>> {
         Some(named) => std::slice::from_ref(named),
         None => &[".well-known/oauth-authorization-server", ".well-known/openid-configuration"],
     };
-    relative.iter().map(|path| base.join(path).map_err(|_| invalid())).collect()
+    let mut places = relative.iter().map(|path| base.join(path).map_err(|_| invalid())).collect::<Result<Vec<_>>>()?;
+    if named.is_none() && base.path() != "/" {
+        let mut inserted = base.clone();
+        inserted.set_path(&format!("/.well-known/oauth-authorization-server{}", base.path().trim_end_matches('/')));
+        places.push(inserted);
+    }
+    Ok(places)
 }
 
 impl External {
@@ -240,4 +247,39 @@ fn unusable(place: &Url, why: &str) -> Error {
     Error::new(ErrorKind::Server, "metadata_unusable", format!("the metadata at {place} cannot be used: {why}"))
         .with_endpoint(place.as_str())
         .with_next("Check auth.appAuth.externalAuthServer, and ask the administrator of that server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places_of(base_url: &str, metadata_url: Option<&str>) -> Vec<String> {
+        let settings = ExternalServer {
+            base_url: base_url.to_owned(),
+            metadata_url: metadata_url.map(str::to_owned),
+            allowed_audience: Vec::new(),
+            http_proxy_url: None,
+            retry_attempts: 0,
+            retry_delay: Duration::ZERO,
+            introspection: None,
+        };
+        places(&settings).unwrap().into_iter().map(String::from).collect()
+    }
+
+    #[test]
+    fn metadata_is_looked_for_where_the_file_says_or_at_the_well_known_places() {
+        assert_eq!(
+            places_of("https://as.example/realms/flyte", None),
+            [
+                "https://as.example/realms/flyte/.well-known/oauth-authorization-server",
+                "https://as.example/realms/flyte/.well-known/openid-configuration",
+                "https://as.example/.well-known/oauth-authorization-server/realms/flyte",
+            ]
+        );
+        assert_eq!(places_of("https://as.example", None).len(), 2);
+        let relative = places_of("https://as.example/a", Some(".well-known/openid-configuration"));
+        assert_eq!(relative, ["https://as.example/a/.well-known/openid-configuration"]);
+        let absolute = places_of("https://as.example/a", Some("https://elsewhere.example/m"));
+        assert_eq!(absolute, ["https://elsewhere.example/m"]);
+    }
 }

@@ -122,6 +122,11 @@ impl Plane {
             Some(local) if !site.path().is_empty() && local.starts_with('/') => local,
             _ => path.as_str(),
         };
+        // RFC 8414 section 3.1 and RFC 9728 section 3.1 put the well-known part before the address's own path.
+        let local = match local.strip_suffix(site.path()) {
+            Some(document) if document.starts_with("/.well-known/oauth-") => document,
+            _ => local,
+        };
         match local {
             "/livez" | "/healthcheck" => {
                 return if is_read { text(StatusCode::OK, "ok\n") } else { not_allowed("GET, HEAD") };
@@ -226,6 +231,7 @@ impl Plane {
         let handled = party.handle(&asked, Guard::Look).await;
         self.note_sign(local, &before, &handled, &parts).await;
         if let Some(problem) = &handled.problem {
+            let problem = browser::named(problem.clone());
             tracing::warn!(error = %problem, route = local, "a sign-in or sign-out did not work");
         }
         match handled.response {
@@ -428,10 +434,12 @@ fn is_own_path(local: &str) -> bool {
 fn told(parts: &request::Parts, site: &Site, local: Option<&str>) -> relying_party::Request {
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path = parts.uri.path();
+    // What another site's page opens (WebSocket) is a GET, and does whatever is then said in it: it is judged as a POST.
+    let method = if parts.headers.contains_key(header::UPGRADE) { Method::POST } else { parts.method.clone() };
     let target = match local {
         Some(local) => format!("{}{local}{query}", site.path()),
         None if path.starts_with(site.path()) => format!("{path}{query}"),
         None => format!("{}{path}{query}", site.path()),
     };
-    relying_party::Request::new(parts.method.clone(), target, parts.headers.clone())
+    relying_party::Request::new(method, target, parts.headers.clone())
 }
