@@ -1,4 +1,5 @@
-//! Connections that become something else (RFC 9110 section 7.8): WebSocket, most of all.
+//! Connections that become WebSockets (RFC 6455; RFC 9110 section 7.8). No other protocol: HTTP/2 in the clear (`h2c`)
+//! would be a tunnel to the service behind, past everything that is checked and said here.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,7 +16,8 @@ pub(super) fn asked(request: &Request) -> Option<HeaderValue> {
     }
     let mut connection = request.headers().get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let wanted = connection.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")));
-    request.headers().get(header::UPGRADE).filter(|_| wanted).cloned()
+    let protocol = request.headers().get(header::UPGRADE).filter(|_| wanted)?;
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket").then(|| protocol.clone())
 }
 
 /// Asks the service behind for it.

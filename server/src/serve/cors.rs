@@ -36,6 +36,18 @@ pub(super) fn preflight(cors: &Cors, origin: &HeaderValue) -> Response {
     response
 }
 
+/// Takes away what a service behind says of it.
+pub(super) fn forget(headers: &mut HeaderMap) {
+    for name in [
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+    ] {
+        headers.remove(name);
+    }
+}
+
 /// Says in an answer which origin may read it.
 pub(super) fn mark(cors: &Cors, origin: &HeaderValue, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));

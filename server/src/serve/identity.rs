@@ -208,8 +208,10 @@ impl Heralds {
         names.subject.iter().chain(others.into_iter().flatten())
     }
 
-    /// Takes away whatever could pass for an identity, and our own cookies.
+    /// Takes away whatever could pass for an identity, and our own cookies; and what would take away ours: the headers
+    /// that `Connection` names are dropped on the way.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
+        only_known_options(headers);
         let foreign: Vec<HeaderName> = headers.keys().filter(|name| self.is_ours(name.as_str())).cloned().collect();
         for name in foreign {
             headers.remove(name);
@@ -257,6 +259,26 @@ impl Heralds {
         }
         // A type of its own: it is no access token, and must never pass for one.
         self.keys.sign("flyte-identity+jwt", &claims)
+    }
+}
+
+/// Of `Connection` only the options stay that name no header to be dropped.
+fn only_known_options(headers: &mut HeaderMap) {
+    let Some(_) = headers.get(header::CONNECTION) else { return };
+    let known =
+        |option: &str| ["close", "keep-alive", "upgrade"].iter().any(|known| option.eq_ignore_ascii_case(known));
+    let lines: Vec<&str> = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok()).collect();
+    let (kept, dropped): (Vec<&str>, Vec<&str>) =
+        lines.iter().flat_map(|line| line.split(',')).map(str::trim).partition(|option| known(option));
+    let dropped: Vec<HeaderName> = dropped.iter().filter_map(|name| name.parse().ok()).collect();
+    let kept = HeaderValue::from_str(&kept.join(", ")).ok();
+    // Named by the caller as its own for this hop: they end here.
+    for name in dropped {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+    if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
+        headers.insert(header::CONNECTION, kept);
     }
 }
 
@@ -335,6 +357,18 @@ mod tests {
         let claims = heralds.keys.verify("flyte-identity+jwt", jwt).unwrap();
         assert_eq!((claims["sub"].as_str(), claims["email"].as_str()), (Some("u1"), Some("zoe@example.org")));
         assert!(heralds.keys.verify("at+jwt", jwt).is_none());
+    }
+
+    #[test]
+    fn a_caller_cannot_have_the_identity_dropped_on_the_way() {
+        let heralds = Heralds::new(&IdentityHeaders::default()).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, "keep-alive, X-User-Subject".parse().unwrap());
+        headers.append(header::CONNECTION, "x-own, Upgrade".parse().unwrap());
+        headers.insert("x-own", "1".parse().unwrap());
+        heralds.strip(&mut headers);
+        assert_eq!(headers[header::CONNECTION], "keep-alive, Upgrade");
+        assert!(!headers.contains_key("x-own"));
     }
 
     #[test]

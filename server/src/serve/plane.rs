@@ -396,7 +396,12 @@ impl Plane {
     async fn carry(&self, parts: request::Parts, body: Body, site: &Site, speech: Speech) -> Response {
         if let Some(target) = self.gateway.route(parts.uri.path()) {
             let request = Request::from_parts(parts, body);
-            return self.gateway.forward(target, request, site.is_secure()).await;
+            let mut response = self.gateway.forward(target, request, site.is_secure()).await;
+            if self.cors.is_some() {
+                // Which origins may read is said here; two answers to that are none.
+                cors::forget(response.headers_mut());
+            }
+            return response;
         }
         let wants_home = parts.uri.path() == "/" && speech == Speech::Http && parts.method == Method::GET;
         if wants_home
