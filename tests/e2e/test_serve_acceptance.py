@@ -4,12 +4,19 @@ the life of a browser's session."""
 import base64
 import hashlib
 import json
+import os
+import re
+import signal
+import subprocess
+import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from harness import plane as planes
+from harness.cli import BINARY, REPOSITORY, plain_environment
 from harness.plane import Visitor, claims
 from harness.ports import closed_port
 
@@ -135,8 +142,6 @@ def test_two_different_tokens_are_refused_and_one_in_both_headers_is_not(plane):
 
 
 def test_sessions_are_renewed_on_calls_of_the_api_once_for_all(tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
     with planes.scene(tmp_path, idp={"OIDC_ACCESS_TTL": "4"}) as plane:
         alice = Visitor(plane).signs_in()
 
@@ -169,3 +174,38 @@ def test_a_person_in_chromium_comes_to_the_console(plane, person):
     assert person.visits(f"{plane.url}/console/in-chromium") == "done"
     assert plane.web.calls[-1][2]["x-user-subject"] == "alice@example.org"
     assert claims(plane.machine_token())["sub"] == "flytepropeller"
+
+
+def test_the_trial_of_the_guide(tmp_path):
+    """docs/serve.md, "On your own machine": its commands as they stand, on other ports."""
+    guide = (REPOSITORY / "docs/serve.md").read_text()
+    block = textwrap.dedent(re.search(r"\*\*On your own machine\*\*.*?\n\n((?:    .*\n)+)", guide)[1])
+    http, grpc, provider, metrics = (closed_port() for _ in range(4))
+    block = block.replace("8088", str(http)).replace("19000", str(provider))
+    # The guide's own ports may be taken here.
+    ports = f"httpPort: {http}, grpc: {{port: {grpc}}}"
+    block = block.replace("security: {useAuth: true}", f"{ports}, security: {{useAuth: true}}")
+    block = block.replace("database: serve.db", f"database: serve.db, metricsPort: {metrics}")
+    block = block.replace("flyte-auth ", f"{BINARY} ")
+    env = {**plain_environment(tmp_path), "TMPDIR": str(tmp_path)}
+    with open(tmp_path / "trial.log", "w") as log:
+        argv = ["bash", "-c", block]
+        shell = subprocess.Popen(argv, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                requests.get(f"http://localhost:{http}/readyz", timeout=2)
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < until, (tmp_path / "trial.log").read_text()
+                time.sleep(0.2)
+        browser = requests.Session()
+        browser.headers["accept"] = "text/html"
+        page = browser.get(f"http://localhost:{http}/login?redirect_url=/me", timeout=20)
+        form = dict(planes._INPUT.findall(page.text)) | {"user": "alice@example.org", "action": "approve"}
+        end = browser.post(requests.compat.urljoin(page.url, planes._FORM.search(page.text)[1]), data=form, timeout=20)
+        assert end.json()["subject"] == "alice@example.org", end.text
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        shell.wait(15)

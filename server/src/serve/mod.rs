@@ -149,8 +149,16 @@ async fn front(Extracted(front): Extracted<Arc<Front>>, request: Request) -> Res
     let _in_work = front.meters.begin();
     let began = tokio::time::Instant::now();
     let route = meters::route(request.uri().path());
+    let asked =
+        tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
     let response = front.plane.load_full().handle(request).await;
-    front.meters.answered(route, response.status(), began.elapsed());
+    let took = began.elapsed();
+    front.meters.answered(route, response.status(), took);
+    if let Some((method, path)) = asked {
+        // Without its query, which may hold a code.
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(%method, path, status = response.status().as_u16(), millis, "a request");
+    }
     response
 }
 
