@@ -12,6 +12,7 @@ from harness.ports import closed_port
 from harness.scenes import ALICE, NOT_SIGNED_IN, machine, one_line, signed_in_quickly, token_of
 
 COMMANDS = ["login", "configure", "token", "header", "status", "list", "whoami", "logout", "config", "sandbox"]
+COMMANDS += ["serve", "secrets"]
 
 
 @pytest.fixture

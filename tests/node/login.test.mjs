@@ -188,7 +188,7 @@ test("the environment's browser, without callback and terminal", async () => {
     hasRefreshToken: true,
     email: ALICE,
     name: 'Alice',
-    preferredUsername: null,
+    preferredUsername: 'alice@example.org',
     subject: ALICE,
   });
   own.remove();
