@@ -55,7 +55,7 @@ use crate::state::{Audit, Event, EventKind, Outcome, State};
 #[expect(missing_docs, reason = "the names say it")]
 pub mod paths {
     pub const AUTHORIZE: &str = "/oauth2/authorize";
-    /// flyteadmin's, where a sign-in comes back to: here the page that asks for consent.
+    /// Where a sign-in comes back to: the page that asks for consent.
     pub const CONSENT: &str = "/oauth2/consent";
     pub const TOKEN: &str = "/oauth2/token";
     pub const PAR: &str = "/oauth2/par";
