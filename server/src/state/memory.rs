@@ -31,6 +31,12 @@ struct Tables {
 }
 
 impl Tables {
+    /// Of two ends the later one counts.
+    fn revoke(&mut self, id: &str, until: Timestamp) {
+        let kept = self.revoked.entry(id.to_owned()).or_insert(until);
+        *kept = until.max(*kept);
+    }
+
     /// Every refresh token of the family of `digest` but itself is dead. Whether one was not before.
     fn only(&mut self, digest: &str, session: &str) -> bool {
         let mut changed = false;
@@ -175,12 +181,12 @@ impl State for Memory {
     async fn revoke_session(&self, session: &str, until: Timestamp) -> Result<()> {
         let mut tables = self.tables();
         tables.refresh.retain(|_, kept| kept.refresh.grant.session != session);
-        tables.revoked.insert(session.to_owned(), until);
+        tables.revoke(session, until);
         Ok(())
     }
 
     async fn revoke(&self, id: &str, until: Timestamp) -> Result<()> {
-        self.tables().revoked.insert(id.to_owned(), until);
+        self.tables().revoke(id, until);
         Ok(())
     }
 
@@ -192,7 +198,9 @@ impl State for Memory {
     async fn first_use(&self, key: &str, until: Timestamp, now: Timestamp) -> Result<bool> {
         let mut tables = self.tables();
         tables.used.retain(|_, until| *until > now);
-        Ok(tables.used.insert(key.to_owned(), until).is_none())
+        let first = !tables.used.contains_key(key);
+        tables.used.entry(key.to_owned()).or_insert(until);
+        Ok(first)
     }
 
     async fn session(&self, key: &str, now: Timestamp) -> Result<Option<Vec<u8>>> {

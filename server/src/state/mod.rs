@@ -5,6 +5,8 @@
 //! [`State`] is what a database must do; [`Sqlite`] is the embedded one, [`Memory`] keeps nothing. Each method is one transaction: what it did is
 //! on disk when it returns, and two callers cannot both be told that they were first.
 
+#[cfg(test)]
+mod alike;
 mod audit;
 mod memory;
 mod pruning;
