@@ -26,4 +26,5 @@ pub mod state;
 pub mod tls;
 pub mod users;
 
+mod peer;
 mod private_file;

@@ -238,3 +238,55 @@ def test_the_openid_document_is_the_providers(plane):
     reply = plane.get("/.well-known/openid-configuration")
     assert reply.status_code == 303
     assert reply.headers["location"] == f"{plane.provider.metadata['issuer']}/.well-known/openid-configuration"
+
+
+# What the ingress of a Flyte deployment routes to flyteadmin (charts/flyte-core, ingress.yaml), and who answers here.
+INGRESS = {
+    "/healthcheck": "everybody",
+    "/.well-known/oauth-authorization-server": "everybody",
+    "/config/v1/flyte_client": "everybody",
+    "/oauth2/jwks": "everybody",
+    "/login": "the provider",
+    "/logout": "a page",
+    "/callback": "nobody without a state",
+    "/me": "whoever is known",
+    "/api": "whoever is known",
+    "/api/v1/projects": "whoever is known",
+    "/v1/x": "whoever is known",
+    "/console": "whoever is known",
+    "/console/select-project": "whoever is known",
+}
+
+
+@pytest.mark.parametrize("path", INGRESS)
+def test_the_paths_of_the_ingress(plane, tokens, path):
+    anonymous = plane.get(path)
+    known = plane.get(path, tokens["access_token"])
+    match INGRESS[path]:
+        case "everybody":
+            assert anonymous.status_code == known.status_code == 200
+        case "the provider":
+            assert anonymous.is_redirect and plane.provider.address in anonymous.headers["location"]
+        case "a page":
+            assert anonymous.status_code in (200, 302)
+        case "nobody without a state":
+            assert anonymous.status_code in (400, 401, 403)
+        case _:
+            assert anonymous.status_code == 401 and known.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["SignalService", "AdminService", "DataProxyService", "AuthMetadataService", "IdentityService"],
+)
+def test_the_grpc_services_of_the_ingress(plane, tokens, service):
+    """The service behind has AdminService alone; what it has not is its own UNIMPLEMENTED, and only for the known."""
+    wire, metadata = channel(plane, tokens["access_token"])
+    with wire:
+        call = wire.unary_unary(f"/flyteidl.service.{service}/Nothing")
+        anonymous = refused(lambda: call(b"", timeout=10)).code()
+        known = refused(lambda: call(b"", metadata=metadata, timeout=10)).code()
+    assert known == grpc.StatusCode.UNIMPLEMENTED
+    is_own = service in ("AuthMetadataService", "IdentityService")
+    expected = (grpc.StatusCode.UNAUTHENTICATED,) + ((grpc.StatusCode.UNIMPLEMENTED,) if is_own else ())
+    assert anonymous in expected

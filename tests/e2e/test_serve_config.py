@@ -323,6 +323,8 @@ def test_the_audit_trail_has_sign_ins_grants_and_refusals(tmp_path):
             events = database.execute(
                 "SELECT kind, outcome, client_id, subject, detail FROM audit ORDER BY id"
             ).fetchall()
+            peers = {peer for (peer,) in database.execute("SELECT peer FROM audit")}
+    assert peers <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"} and peers, peers
     text = json.dumps(events)
     for kind in ("sign_in", "consent", "grant", "refusal", "revocation", "sign_out"):
         assert kind in [event[0] for event in events], (kind, events)

@@ -206,7 +206,7 @@ impl<'a> About<'a> {
             client_id: self.client_id.map(str::to_owned),
             subject: self.subject.map(str::to_owned),
             session: self.session.map(str::to_owned),
-            peer: None,
+            peer: crate::peer::current(),
             detail: detail.to_owned(),
         }
     }

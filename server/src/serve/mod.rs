@@ -20,13 +20,14 @@ mod tokens;
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{Request, State as Extracted};
+use axum::extract::{ConnectInfo, Request, State as Extracted};
 use axum::response::Response;
 use flyte_auth::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use flyte_auth::error::Result;
@@ -42,6 +43,7 @@ use crate::config::model::{AuthServer, ServeConfig};
 use crate::config::{self, Loaded, Source};
 use crate::listen::{Limits, Port};
 use crate::metrics::Metrics;
+use crate::peer;
 use crate::state::{Audit, Memory, Sessions, Sqlite, State, keep_pruned};
 
 /// How long the audit trail may take at the end.
@@ -151,7 +153,9 @@ async fn front(Extracted(front): Extracted<Arc<Front>>, request: Request) -> Res
     let route = meters::route(request.uri().path());
     let asked =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let response = front.plane.load_full().handle(request).await;
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let plane = front.plane.load_full();
+    let response = peer::within(peer, plane.handle(request)).await;
     let took = began.elapsed();
     front.meters.answered(route, response.status(), took);
     if let Some((method, path)) = asked {

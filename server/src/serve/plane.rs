@@ -229,7 +229,7 @@ impl Plane {
             _ => relying_party::Handled::default(),
         };
         let handled = party.handle(&asked, Guard::Look).await;
-        self.note_sign(local, &before, &handled, &parts).await;
+        self.note_sign(local, &before, &handled).await;
         if let Some(problem) = &handled.problem {
             let problem = browser::named(problem.clone());
             tracing::warn!(error = %problem, route = local, "a sign-in or sign-out did not work");
@@ -241,13 +241,7 @@ impl Plane {
     }
 
     /// Sign-ins and sign-outs for the audit trail.
-    async fn note_sign(
-        &self,
-        local: &str,
-        before: &relying_party::Handled,
-        handled: &relying_party::Handled,
-        parts: &request::Parts,
-    ) {
+    async fn note_sign(&self, local: &str, before: &relying_party::Handled, handled: &relying_party::Handled) {
         let done = handled
             .response
             .as_ref()
@@ -266,18 +260,10 @@ impl Plane {
             ("/logout", true, Some(_)) => (EventKind::SignOut, Outcome::Success, ""),
             _ => return,
         };
-        self.note(kind, outcome, subject, parts, detail).await;
+        self.note(kind, outcome, subject, detail).await;
     }
 
-    async fn note(
-        &self,
-        kind: EventKind,
-        outcome: Outcome,
-        subject: Option<String>,
-        parts: &request::Parts,
-        detail: &str,
-    ) {
-        let peer = parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
+    async fn note(&self, kind: EventKind, outcome: Outcome, subject: Option<String>, detail: &str) {
         let event = Event {
             at: self.clock.now().as_millis(),
             kind,
@@ -285,7 +271,7 @@ impl Plane {
             client_id: None,
             subject,
             session: None,
-            peer: peer.map(|peer| peer.0.ip().to_string()),
+            peer: crate::peer::current(),
             detail: detail.to_owned(),
         };
         self.audit.now(event).await;
@@ -348,7 +334,7 @@ impl Plane {
             Some(Ok(identity)) => Caller::Known(Box::new(identity), Vec::new()),
             Some(Err(refused)) => {
                 if refused != Refused::Unavailable {
-                    self.note(EventKind::Refusal, Outcome::Failure, None, parts, refused.code()).await;
+                    self.note(EventKind::Refusal, Outcome::Failure, None, refused.code()).await;
                 }
                 Caller::Refused(refused, Vec::new())
             }
@@ -365,14 +351,8 @@ impl Plane {
         let is_open = if speech.is_grpc() { self.resource.open_for_grpc } else { self.resource.open_for_http };
         let caller = match self.who(&parts, index, site, speech).await {
             Caller::Known(identity, _) if !identity.may_call() && !is_open => {
-                self.note(
-                    EventKind::Refusal,
-                    Outcome::Failure,
-                    Some(identity.subject.clone()),
-                    &parts,
-                    "insufficient_scope",
-                )
-                .await;
+                self.note(EventKind::Refusal, Outcome::Failure, Some(identity.subject.clone()), "insufficient_scope")
+                    .await;
                 return answers::refuse(speech, &Refused::Scope(ALL), &site.url(PROTECTED_RESOURCE));
             }
             Caller::Known(identity, cookies) => Some((identity, cookies)),

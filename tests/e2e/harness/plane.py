@@ -415,6 +415,7 @@ def scene(folder: Path, changes: dict | None = None, idp=None, algorithm="rs256"
         {"match": "flyteidl2.", "url": f"http://127.0.0.1:{web.port}"},
         {"match": "/console", "url": f"http://127.0.0.1:{web.port}"},
         {"match": "/api", "url": f"http://127.0.0.1:{web.port}"},
+        {"match": "/v1", "url": f"http://127.0.0.1:{web.port}"},
     ]
     keys = Keys(folder / "secrets", algorithm)
     config = configuration(port, keys, issuer.metadata["issuer"], folder, {"gateway": {"upstreams": upstreams}})
