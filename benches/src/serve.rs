@@ -53,6 +53,7 @@ pub(crate) fn rows(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
         }
     }
     rows.extend(peers(lasts)?);
+    rows.extend(keycloak(lasts)?);
     rows.extend(proxy(bin, quick)?);
     Ok(rows)
 }
@@ -295,6 +296,48 @@ fn apache(plane: &Plane, token: &str, lasts: Duration) -> Result<Vec<Row>, Strin
         Row::higher(AREA, BEARER, "Apache, mod_auth_openidc", outcome.per_second, "requests/s"),
         Row::higher(AREA, BEARER, "limit", 3.0 * outcome.per_second, "requests/s"),
     ])
+}
+
+/// Keycloak, where `make keycloak` has put it.
+fn keycloak(lasts: Duration) -> Result<Vec<Row>, String> {
+    let home = std::env::var("KEYCLOAK_HOME").unwrap_or_else(|_| "target/keycloak/keycloak-26.7.3".to_owned());
+    if !Path::new(&home).join("bin/kc.sh").exists() {
+        crate::report("no Keycloak (make keycloak fetches it): not measured");
+        return Ok(Vec::new());
+    }
+    let import = Path::new(&home).join("data/import");
+    std::fs::create_dir_all(&import).map_err(text_of)?;
+    let client = json!({
+        "clientId": "bench", "secret": SECRET, "serviceAccountsEnabled": true, "standardFlowEnabled": false,
+        "defaultClientScopes": [],
+    });
+    let realm = json!({"realm": "bench", "enabled": true, "sslRequired": "none", "clients": [client]});
+    std::fs::write(import.join("bench.json"), realm.to_string()).map_err(text_of)?;
+    let port = free_port()?;
+    let address: SocketAddr = ([127, 0, 0, 1], port).into();
+    let mut child = Command::new(Path::new(&home).join("bin/kc.sh"))
+        .args(["start-dev", "--import-realm", "--http-host=127.0.0.1", "--cache=local"])
+        .arg(format!("--http-port={port}"))
+        .env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx512m")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(text_of)?;
+    let path = "/realms/bench/protocol/openid-connect/token";
+    let basic = STANDARD.encode(format!("bench:{SECRET}"));
+    let headers = format!("Authorization: Basic {basic}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+    let request = load::request("POST", path, &address.to_string(), &headers, "grant_type=client_credentials");
+    let outcome = match load::listens(address, Duration::from_secs(180)) {
+        // A virtual machine that has not run a request yet is not what is measured.
+        Ok(true) => load::run(address, &request, CONNECTIONS, Pace::AsFastAsItGoes, 2 * lasts)
+            .and_then(|_| load::run(address, &request, CONNECTIONS, Pace::AsFastAsItGoes, lasts))
+            .and_then(clean),
+        Ok(false) => Err("Keycloak did not start".to_owned()),
+        Err(why) => Err(why),
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    Ok(vec![Row::higher(AREA, RS256, "Keycloak, dev mode", outcome?.per_second, "requests/s")])
 }
 
 fn peers(lasts: Duration) -> Result<Vec<Row>, String> {
