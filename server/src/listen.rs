@@ -20,6 +20,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
+/// Headers of a request over HTTP/2, in bytes; hyper's own limit for HTTP/1.1 is larger.
+const LARGEST_HEADERS: u32 = 128 * 1024;
+
 /// How long a port waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -244,7 +247,7 @@ async fn exchange<S>(
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers);
-    builder.http2().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(LARGEST_HEADERS);
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut stopping = false;
     loop {

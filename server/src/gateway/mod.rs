@@ -1,224 +1,143 @@
 //! A reverse proxy that only carries: who may pass is decided before it is called. HTTP/1.1, HTTP/2, gRPC and Connect,
 //! unary and streaming, without buffering; trailers and upgrades go through.
+//!
+//! [`Gateway::route`] says where a path goes, [`Gateway::forward`] takes a request there. gRPC goes out over HTTP/2, the
+//! rest over HTTP/1.1 or what TLS agrees on. A service behind that fails is an answer in the caller's own protocol.
 
 mod client;
 mod headers;
+mod http2;
+mod patience;
+mod roots;
+mod routes;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod upgrade;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
+pub use self::headers::settle;
+pub use self::roots::Roots;
+pub use self::routes::Target;
 use axum::extract::Request;
-use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{Uri, Version};
+use axum::http::{Method, StatusCode, Version};
 use axum::response::Response;
-use flyte_auth::error::{Error, Result};
+use flyte_auth::error::Result;
 
-use self::client::Clients;
-use self::trouble::Trouble;
+use self::client::Http1;
+use self::http2::Reserved;
+use self::patience::PATIENCE;
+use self::routes::Routes;
+use self::trouble::{Dialect, Failure};
 use crate::config::model::Upstream;
-use crate::flyte::media_type;
-use crate::flyte::service::Rpc;
 
-/// From the request to the headers of the answer, for calls that are no gRPC: those bring their own deadline.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A service behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    scheme: Scheme,
-    authority: Authority,
-    /// Put before the request's path; no slash at its end.
-    base: String,
-    /// `h2c`: HTTP/2 for everything.
-    only_http2: bool,
-}
-
-/// A rule: what a path begins with, and where it goes.
-#[derive(Debug, Clone)]
-struct Rule {
-    matches: String,
-    target: Target,
-}
-
-#[derive(Debug)]
-struct Routes {
-    /// Of gRPC services, the longest first.
-    services: Vec<Rule>,
-    /// Of paths, the longest first.
-    paths: Vec<Rule>,
-}
-
-/// The services behind, and connections to them. Cheap to clone.
+/// The services behind and the connections to them. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
-    routes: Arc<Routes>,
-    clients: Clients,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    routes: Routes,
+    http1: Http1,
 }
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("routes", &self.routes).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("routes", &self.inner.routes).finish_non_exhaustive()
     }
 }
 
-fn target(upstream: &Upstream) -> Result<Target> {
-    let wrong = || {
-        Error::config(
-            "upstream_invalid",
-            "gateway.upstreams",
-            format!("the url of {:?} cannot be used", upstream.matches),
-        )
-        .with_next("Write http://HOST:PORT, https://HOST, or h2c://HOST:PORT for plaintext HTTP/2")
-    };
-    let url = &upstream.url;
-    let (scheme, only_http2) = match url.scheme() {
-        "http" => (Scheme::HTTP, false),
-        "h2c" => (Scheme::HTTP, true),
-        "https" => (Scheme::HTTPS, false),
-        _ => return Err(wrong()),
-    };
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong());
-    }
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-    let authority = match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let authority = authority.parse().map_err(|_| wrong())?;
-    Ok(Target { scheme, authority, base: url.path().trim_end_matches('/').to_owned(), only_http2 })
-}
-
-/// Whether a path has a segment that climbs, in any spelling that a server behind may decode: what it names there is not
-/// what it seems to be here.
-fn climbs(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let plain = lower.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
-    // A second layer of encoding is left to nobody.
-    plain.contains("%252e")
-        || plain.contains("%252f")
-        || plain.split('/').any(|segment| segment == ".." || segment == ".")
+/// What a request goes out over.
+enum Wire {
+    Http1,
+    Http2(Reserved),
 }
 
 impl Gateway {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet; the platform's certificates are loaded if an upstream is `https`.
     ///
     /// # Errors
-    /// Kind `Config`: an upstream's `match` or `url` cannot be used.
-    pub fn new(upstreams: &[Upstream]) -> Result<Self> {
-        let mut routes = Routes { services: Vec::new(), paths: Vec::new() };
-        for upstream in upstreams {
-            let matches = upstream.matches.clone();
-            let rule = Rule { target: target(upstream)?, matches: matches.clone() };
-            if matches.starts_with('/') {
-                routes.paths.push(Rule { matches: matches.trim_end_matches('/').to_owned(), ..rule });
-            } else if matches.contains('.') {
-                routes.services.push(rule);
-            } else {
-                let message = format!("the match {matches:?} is neither a path nor a gRPC package or service");
-                return Err(Error::config("upstream_invalid", "gateway.upstreams", message)
-                    .with_next("Write \"flyteidl.\" for a package, a whole service name, or a path such as /console"));
-            }
-        }
-        for rules in [&mut routes.services, &mut routes.paths] {
-            rules.sort_by_key(|rule| std::cmp::Reverse(rule.matches.len()));
-        }
-        Ok(Self { routes: Arc::new(routes), clients: Clients::new()? })
+    /// Kind `Config`: an upstream's `match` or `url` cannot be used, or there is no certificate to trust.
+    pub fn new(upstreams: &[Upstream], roots: Roots) -> Result<Self> {
+        let secure = upstreams.iter().any(|upstream| upstream.url.scheme() == "https");
+        let dials = client::dials(if secure { Some(&roots) } else { None })?;
+        let routes = Routes::new(upstreams, &dials.negotiated)?;
+        Ok(Self { inner: Arc::new(Inner { routes, http1: Http1::new(dials.http1) }) })
     }
 
-    /// Where a path goes: a remote procedure by its service, anything else by its beginning; the longest match wins.
+    /// Where the path of a request goes. A remote procedure (`/package.Service/Method`) goes by its service, everything
+    /// else by its path; the longest match wins. A path with a dot segment, however it is encoded, matches no path.
     pub fn route(&self, path: &str) -> Option<&Target> {
-        if climbs(path) {
-            return None;
-        }
-        if let Some(rpc) = Rpc::parse(path) {
-            let fits = |rule: &&Rule| match rule.matches.ends_with('.') {
-                true => rpc.service.starts_with(&rule.matches),
-                false => rpc.service == rule.matches,
-            };
-            if let Some(rule) = self.routes.services.iter().find(fits) {
-                return Some(&rule.target);
+        self.inner.routes.find(path)
+    }
+
+    /// Takes a request to a service behind. `secure`: the caller reached this deployment over TLS, which
+    /// `x-forwarded-proto` tells the service. The peer's address is in the request's `ConnectInfo<SocketAddr>`.
+    ///
+    /// Never fails: what goes wrong is an answer in the caller's protocol. For a caller's upgrade, the connection that the
+    /// request came on must be served "with upgrades".
+    pub async fn forward(&self, target: &Target, request: Request, secure: bool) -> Response {
+        let dialect = Dialect::of(&request);
+        match self.carry(target, request, secure, dialect).await {
+            Ok(response) => response,
+            Err(failure) => {
+                failure.log(target.matches());
+                trouble::answer(dialect, &failure)
             }
         }
-        let below = |rule: &&Rule| {
-            path.strip_prefix(&rule.matches).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    async fn carry(
+        &self,
+        target: &Target,
+        request: Request,
+        secure: bool,
+        dialect: Dialect,
+    ) -> std::result::Result<Response, Failure> {
+        let (mut head, body) = request.into_parts();
+        if head.method == Method::CONNECT {
+            return Err(Failure::Refused(StatusCode::NOT_IMPLEMENTED, "tunnels are not offered here"));
+        }
+        headers::check_framing(&head)?;
+        let host = headers::host(&head)?;
+        let upgrade = if target.is_http2_only() { None } else { upgrade::asked(&head) };
+        let caller = upgrade.as_ref().and_then(|_| head.extensions.remove::<hyper::upgrade::OnUpgrade>());
+        let is_grpc = dialect == Dialect::Grpc;
+        let limited = !dialect.has_own_deadline(&head.headers);
+        let (body, progress) = if limited { patience::watch(body) } else { (body, None) };
+
+        let exchange = async {
+            let wire = if upgrade.is_some() { Wire::Http1 } else { target.wire(is_grpc).await? };
+            let over_http2 = matches!(wire, Wire::Http2(_));
+            let host = host.unwrap_or_else(|| target.authority().clone());
+            headers::ready(&mut head, &host, secure, over_http2, is_grpc);
+            if let Some(protocol) = &upgrade {
+                upgrade::ask(&mut head.headers, protocol);
+            }
+            // Over HTTP/2 the authority is the host that was asked for; over HTTP/1.1 it says where to connect, and the
+            // `host` header has the other.
+            head.uri = target.address(&head.uri, if over_http2 { &host } else { target.authority() })?;
+            head.version = if over_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+            // What the listener left there is nobody's business behind.
+            head.extensions.clear();
+            let request = Request::from_parts(head, body);
+            match wire {
+                Wire::Http1 => self.inner.http1.send(request).await,
+                Wire::Http2(reserved) => target.lines().send(reserved, request).await,
+            }
         };
-        self.routes.paths.iter().find(below).map(|rule| &rule.target)
-    }
+        let response = if limited { patience::within(PATIENCE, progress, exchange).await? } else { exchange.await? };
 
-    /// Forwards; an upstream that fails is an answer in the caller's own protocol. `secure`: the caller reached this
-    /// deployment over TLS.
-    pub async fn forward(&self, target: &Target, mut request: Request, secure: bool) -> Response {
-        let kind = media_type(request.headers());
-        let is_grpc = kind == "application/grpc" || kind.starts_with("application/grpc+");
-        let trouble = Trouble::for_caller(&kind, request.uri().path());
-        let Some(uri) = address(target, request.uri()) else { return trouble.answer(trouble::Kind::Malformed) };
-        let upgrade = upgrade::asked(&request);
-        let caller = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
-        headers::forward(&mut request, secure, is_grpc);
-        if let Some(protocol) = &upgrade {
-            upgrade::ask(request.headers_mut(), protocol);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return upgrade::join(response, caller, upgrade.as_ref());
         }
-        *request.uri_mut() = uri;
-        // What the caller spoke says nothing of what the service speaks.
-        *request.version_mut() = Version::HTTP_11;
-        let http2 = target.only_http2 || is_grpc;
-        if http2 {
-            *request.version_mut() = Version::HTTP_2;
-        }
-        let sent = self.clients.send(request, http2);
-        let outcome = if is_grpc || upgrade.is_some() {
-            sent.await
-        } else {
-            match tokio::time::timeout(PATIENCE, sent).await {
-                Ok(outcome) => outcome,
-                Err(_) => return trouble.answer(trouble::Kind::TooSlow),
-            }
-        };
-        match outcome {
-            Ok(mut response) => {
-                if let (Some(protocol), Some(caller)) = (upgrade, caller)
-                    && response.status() == axum::http::StatusCode::SWITCHING_PROTOCOLS
-                {
-                    return upgrade::join(response, caller, &protocol);
-                }
-                headers::back(response.headers_mut());
-                response.map(Body::new)
-            }
-            Err(error) => {
-                tracing::warn!(upstream = %target.authority, error = %chain(&error), "a service behind does not answer");
-                trouble.answer(trouble::Kind::Unreachable)
-            }
-        }
+        let mut response: Response = response;
+        headers::settle_answer(response.headers_mut());
+        // What the service speaks says nothing of what the caller speaks.
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response)
     }
 }
-
-/// The whole story of an error: hyper's own text says only the last line of it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// The address behind, byte for byte as it came, below the target's own path.
-fn address(target: &Target, uri: &Uri) -> Option<Uri> {
-    let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let path = if target.base.is_empty() { asked.to_owned() } else { format!("{}{asked}", target.base) };
-    let mut parts = axum::http::uri::Parts::default();
-    parts.scheme = Some(target.scheme.clone());
-    parts.authority = Some(target.authority.clone());
-    parts.path_and_query = Some(path.parse().ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-#[cfg(test)]
-mod tests;

@@ -28,7 +28,7 @@ use crate::authorization_server::{
 use crate::config::model::{AuthServer, OwnServer, ServeConfig, StaticClient, UserAuth};
 use crate::flyte::service::Source;
 use crate::flyte::{FlyteAuth, Generations, PublicClient};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Roots};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::resource::Refused;
@@ -112,7 +112,7 @@ pub(super) fn plane(config: &ServeConfig, shared: &Shared) -> Result<Plane> {
             .user_auth
             .as_ref()
             .map_or_else(|| "/console".to_owned(), |user_auth| user_auth.redirect_url.clone()),
-        gateway: Gateway::new(&config.gateway.upstreams)?,
+        gateway: Gateway::new(&config.gateway.upstreams, Roots::platform())?,
         heralds: Heralds::new(&config.gateway.identity_headers)?,
         state: Arc::clone(&shared.state),
         audit: shared.audit.clone(),

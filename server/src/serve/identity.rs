@@ -211,7 +211,7 @@ impl Heralds {
     /// Takes away whatever could pass for an identity, and our own cookies; and what would take away ours: the headers
     /// that `Connection` names are dropped on the way.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        only_known_options(headers);
+        crate::gateway::settle(headers);
         let foreign: Vec<HeaderName> = headers.keys().filter(|name| self.is_ours(name.as_str())).cloned().collect();
         for name in foreign {
             headers.remove(name);
@@ -259,26 +259,6 @@ impl Heralds {
         }
         // A type of its own: it is no access token, and must never pass for one.
         self.keys.sign("flyte-identity+jwt", &claims)
-    }
-}
-
-/// Of `Connection` only the options stay that name no header to be dropped.
-fn only_known_options(headers: &mut HeaderMap) {
-    let Some(_) = headers.get(header::CONNECTION) else { return };
-    let known =
-        |option: &str| ["close", "keep-alive", "upgrade"].iter().any(|known| option.eq_ignore_ascii_case(known));
-    let lines: Vec<&str> = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok()).collect();
-    let (kept, dropped): (Vec<&str>, Vec<&str>) =
-        lines.iter().flat_map(|line| line.split(',')).map(str::trim).partition(|option| known(option));
-    let dropped: Vec<HeaderName> = dropped.iter().filter_map(|name| name.parse().ok()).collect();
-    let kept = HeaderValue::from_str(&kept.join(", ")).ok();
-    // Named by the caller as its own for this hop: they end here.
-    for name in dropped {
-        headers.remove(name);
-    }
-    headers.remove(header::CONNECTION);
-    if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
-        headers.insert(header::CONNECTION, kept);
     }
 }
 
@@ -367,7 +347,7 @@ mod tests {
         headers.append(header::CONNECTION, "x-own, Upgrade".parse().unwrap());
         headers.insert("x-own", "1".parse().unwrap());
         heralds.strip(&mut headers);
-        assert_eq!(headers[header::CONNECTION], "keep-alive, Upgrade");
+        assert_eq!(headers[header::CONNECTION], "upgrade");
         assert!(!headers.contains_key("x-own"));
     }
 
