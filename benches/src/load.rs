@@ -118,20 +118,32 @@ async fn one(
         if began.elapsed() >= lasts {
             return Ok((latencies, refused));
         }
-        stream.write_all(&request).await.map_err(text_of)?;
-        let good = answer(&mut stream, &mut buffer).await?;
+        let good = loop {
+            // A server may end a kept connection when it likes; the new one is part of what it costs.
+            let written = stream.write_all(&request).await.is_ok();
+            match if written { answer(&mut stream, &mut buffer).await? } else { None } {
+                Some(good) => break good,
+                None => {
+                    stream = TcpStream::connect(address).await.map_err(text_of)?;
+                    stream.set_nodelay(true).map_err(text_of)?;
+                }
+            }
+        };
         refused += u64::from(!good);
         latencies.push(due.elapsed().as_secs_f64());
         count += 1;
     }
 }
 
-/// Reads one answer with a length; whether it is 2xx.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<bool, String> {
+/// Reads one answer with a length; whether it is 2xx. `None`: the connection was closed in place of one.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Option<bool>, String> {
     buffer.clear();
     loop {
-        if stream.read_buf(buffer).await.map_err(text_of)? == 0 {
-            return Err("the connection was closed".to_owned());
+        match stream.read_buf(buffer).await {
+            Ok(0) | Err(_) if buffer.is_empty() => return Ok(None),
+            Ok(0) => return Err("the connection was closed in the middle of an answer".to_owned()),
+            Ok(_) => {}
+            Err(cause) => return Err(text_of(cause)),
         }
         let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
@@ -142,6 +154,6 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<bool, St
                 return Err("the connection was closed".to_owned());
             }
         }
-        return Ok(head.starts_with("http/1.1 2"));
+        return Ok(Some(head.starts_with("http/1.1 2")));
     }
 }

@@ -7,7 +7,7 @@ use flyte_auth::error::Result;
 use serde_json::{Map, Value};
 
 use super::model::{SecretHash, StaticClient};
-use super::reader::{MASKED, Reader, texts, wrong};
+use super::reader::{MASKED, Reader, member, texts, wrong};
 use super::report::Verdict;
 use crate::authorization_server::RedirectUri;
 
@@ -59,7 +59,9 @@ pub(super) fn read(reader: &mut Reader) -> Result<Vec<StaticClient>> {
         Some(Value::Array(items)) => {
             for item in items {
                 match item {
-                    Value::Object(members) if members.contains_key("id") => entries.push((String::new(), members)),
+                    Value::Object(members) if member(&members, "id").is_some() => {
+                        entries.push((String::new(), members))
+                    }
                     Value::Object(members) => entries.extend(named(members)?),
                     _ => return Err(wrong(KEY, "has an entry that is no mapping", next)),
                 }
@@ -85,8 +87,13 @@ pub(super) fn read(reader: &mut Reader) -> Result<Vec<StaticClient>> {
 }
 
 fn client(reader: &mut Reader, name: &str, members: &Map<String, Value>) -> Result<StaticClient> {
-    let get = |wanted: &str| members.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
-    let id = get("id").and_then(Value::as_str).unwrap_or(name).trim().to_owned();
+    let get = |wanted: &str| member(members, wanted).filter(|value| !value.is_null());
+    let id = match get("id") {
+        None => name.trim().to_owned(),
+        Some(Value::String(id)) => id.trim().to_owned(),
+        Some(Value::Number(id)) => id.to_string(),
+        Some(_) => String::new(),
+    };
     if id.is_empty() || !id.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
         return Err(wrong(
             KEY,
@@ -116,14 +123,18 @@ fn client(reader: &mut Reader, name: &str, members: &Map<String, Value>) -> Resu
         Some(value) => texts(value)
             .ok_or_else(|| wrong(&key, format!("has {wanted} that is no list of texts"), "Write a list: [one, two]")),
     };
-    let text = |wanted: &str| get(wanted).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |wanted: &str| match get(wanted) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Some(_) => Err(wrong(&key, format!("has {wanted} that is no text"), "Write one value in quotes")),
+    };
     let public = match get("public") {
-        None | Some(Value::Null) => false,
+        None => false,
         Some(Value::Bool(public)) => *public,
         Some(_) => return Err(wrong(&key, "has public that is neither true nor false", "Write true or false")),
     };
     let mut hashes = Vec::new();
-    for secret in text("client_secret").into_iter().chain(list("rotated_secrets")?) {
+    for secret in text("client_secret")?.into_iter().chain(list("rotated_secrets")?) {
         hashes.push(hash(reader, &key, &secret)?);
     }
     let grant_types = list("grant_types")?;
@@ -154,9 +165,9 @@ fn client(reader: &mut Reader, name: &str, members: &Map<String, Value>) -> Resu
         audience: list("audience")?,
         jwks: match get("jwks") {
             Some(Value::Object(document)) => Some(Value::Object(document.clone()).to_string()),
-            _ => text("jwks"),
+            _ => text("jwks")?,
         },
-        jwks_uri: text("jwks_uri"),
+        jwks_uri: text("jwks_uri")?,
         secret_hashes: if public { Vec::new() } else { hashes.clone() },
         response_types: response_types.clone(),
         id,
@@ -188,12 +199,20 @@ pub fn hash_secret(secret: &str) -> Result<String> {
     Ok(STANDARD.encode(hash))
 }
 
+/// The cost of a bcrypt hash in crypt form (`$2b$12$`, 22 letters of salt, 31 of hash).
+fn bcrypt_cost(text: &str) -> Option<u32> {
+    let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|start| text.strip_prefix(start))?;
+    let (cost, letters) = rest.split_once('$')?;
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"./".contains(&byte);
+    let cost = cost.parse().ok().filter(|_| cost.len() == 2)?;
+    ((4..=31).contains(&cost) && letters.len() == 53 && letters.bytes().all(is_letter)).then_some(cost)
+}
+
 /// A hash as it is, or in base64 as flyteadmin has it.
 fn hash(reader: &mut Reader, key: &str, text: &str) -> Result<SecretHash> {
     let text = text.trim();
     let is_hash = |text: &str| {
-        text.starts_with("$argon2") && argon2::PasswordHash::new(text).is_ok()
-            || ["$2a$", "$2b$", "$2y$"].iter().any(|start| text.starts_with(start)) && text.len() == 60
+        bcrypt_cost(text).is_some() || text.starts_with("$argon2") && argon2::PasswordHash::new(text).is_ok()
     };
     let decoded = || String::from_utf8(STANDARD.decode(text).ok()?).ok().map(|text| text.trim().to_owned());
     let hash = Some(text.to_owned()).filter(|text| is_hash(text)).or_else(|| decoded().filter(|text| is_hash(text)));
@@ -202,8 +221,7 @@ fn hash(reader: &mut Reader, key: &str, text: &str) -> Result<SecretHash> {
                     bcrypt.hashpw(input().encode(),bcrypt.gensalt(12))).decode())'";
         return Err(wrong(key, "has a client_secret that is no bcrypt or argon2 hash", next));
     };
-    let cost = hash.get(4..6).and_then(|cost| cost.parse::<u32>().ok()).filter(|_| hash.starts_with("$2"));
-    if cost.is_some_and(|cost| cost < LEAST_COST) {
+    if bcrypt_cost(&hash).is_some_and(|cost| cost < LEAST_COST) {
         let note = format!("bcrypt cost below {LEAST_COST}: whoever reads this file can guess short secrets");
         reader.note(&format!("{key}.client_secret"), Verdict::Insecure, MASKED, &note);
     }

@@ -4,6 +4,7 @@
 mod clients;
 mod duration;
 pub mod model;
+mod read_app_auth;
 mod read_auth;
 mod read_server;
 mod reader;
@@ -65,11 +66,11 @@ const NOT_ABOUT_AUTH: [&str; 22] = [
 /// Kind `Config`, naming the file, the key or the secret.
 pub fn load(sources: &[Source], environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded> {
     let read = sources::read(sources)?;
-    let mut reader = Reader::new(read.tree);
+    let mut reader = Reader::new(read.tree)?;
     for section in NOT_ABOUT_AUTH {
         reader.ignore_section(section, "not about auth: a service behind reads it");
     }
-    for section in reader.other_sections(&["server", "auth", "secrets", "gateway"]) {
+    for section in reader.other_sections(&sources::OURS) {
         reader.ignore_section(&section, "not known here: a service behind may read it");
     }
     let mut secrets = SecretStore::read(&mut reader, environment)?;

@@ -241,7 +241,7 @@ pub struct GatewayConfig {
     pub identity_headers: IdentityHeaders,
     /// `database`: the SQLite file (`sqlite:PATH` or a path); `None`: in memory, lost at a restart.
     pub database: Option<PathBuf>,
-    /// `metricsPort`, 10254 as flyteadmin's; 0 is any free one; `None` (`metricsPort: null`): none.
+    /// `metricsPort`, 10254 as flyteadmin's; 0 is any free one; `None` (`metricsPort: null` or `none`): none.
     pub metrics_port: Option<u16>,
 }
 

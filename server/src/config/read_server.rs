@@ -7,7 +7,7 @@ use flyte_auth::error::Result;
 use serde_json::Value;
 
 use super::model::{Cors, GatewayConfig, IdentityHeaders, Listeners, TlsFiles, Upstream};
-use super::reader::{Reader, texts, wrong};
+use super::reader::{Reader, member, texts, wrong};
 use super::report::Verdict;
 
 pub(super) fn server(reader: &mut Reader) -> Result<Listeners> {
@@ -41,7 +41,7 @@ pub(super) fn server(reader: &mut Reader) -> Result<Listeners> {
     Ok(Listeners {
         http_port,
         grpc_port,
-        address: reader.text("gateway.address", "0.0.0.0")?,
+        address: address(reader)?,
         tls,
         use_auth,
         insecure_cookies,
@@ -49,6 +49,15 @@ pub(super) fn server(reader: &mut Reader) -> Result<Listeners> {
         read_header_timeout: Duration::from_secs(reader.number("server.readHeaderTimeoutSeconds", 32, 3600)?.max(1)),
         graceful_shutdown: Duration::from_secs(reader.number("server.gracefulShutdownTimeoutSeconds", 10, 3600)?),
     })
+}
+
+fn address(reader: &mut Reader) -> Result<String> {
+    let key = "gateway.address";
+    let text = reader.text(key, "0.0.0.0")?;
+    match text.parse::<std::net::IpAddr>() {
+        Ok(_) => Ok(text),
+        Err(_) => Err(wrong(key, "is no IP address", "Write the address to listen on, such as 127.0.0.1 or 0.0.0.0")),
+    }
 }
 
 fn tls(reader: &mut Reader) -> Result<Option<TlsFiles>> {
@@ -117,8 +126,9 @@ fn upstreams(reader: &mut Reader) -> Result<Vec<Upstream>> {
     let mut upstreams: Vec<Upstream> = Vec::new();
     for item in items {
         let Value::Object(members) = &item else { return Err(wrong(key, "has an entry that is no mapping", next)) };
-        let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-        if let Some(other) = members.keys().find(|name| !matches!(name.as_str(), "match" | "url")) {
+        let text = |name: &str| member(members, name).and_then(Value::as_str).map(str::to_owned);
+        let known = |name: &str| ["match", "url"].iter().any(|known| known.eq_ignore_ascii_case(name));
+        if let Some(other) = members.keys().find(|name| !known(name)) {
             return Err(wrong(key, format!("has an entry with {other:?}"), next));
         }
         let (Some(matches), Some(address)) = (text("match"), text("url")) else {
@@ -175,14 +185,18 @@ fn identity_headers(reader: &mut Reader) -> Result<IdentityHeaders> {
     Ok(names)
 }
 
+/// SQLite's name for a database that is no file.
+const MEMORY: &str = ":memory:";
+
 fn database(reader: &mut Reader) -> Result<Option<PathBuf>> {
     let key = "gateway.database";
-    let Some(text) = reader.optional(key)? else {
-        let note = "none is named: sessions, refresh tokens and the audit trail end with this process";
+    let text = reader.optional(key)?.unwrap_or_else(|| MEMORY.to_owned());
+    let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(&text);
+    if path == MEMORY {
+        let note = "no file is named: sessions, refresh tokens and the audit trail end with this process";
         reader.note(key, Verdict::Insecure, "in memory", note);
         return Ok(None);
-    };
-    let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(&text);
+    }
     if path.is_empty() || path.contains("://") {
         return Err(wrong(key, "is no SQLite file", "Write a path such as /var/lib/flyte-auth/serve.db"));
     }
@@ -191,7 +205,11 @@ fn database(reader: &mut Reader) -> Result<Option<PathBuf>> {
 
 fn metrics_port(reader: &mut Reader) -> Result<Option<u16>> {
     let key = "gateway.metricsPort";
-    if reader.value(key).as_ref().and_then(texts).is_some_and(|text| text.iter().any(|text| text == "none")) {
+    let none = |text: Vec<String>| text.iter().any(|text| text == "none");
+    if reader.is_null(key) || reader.value(key).as_ref().and_then(texts).is_some_and(none) {
+        // Asked for: null is a value here.
+        reader.value(key);
+        reader.note(key, Verdict::Honoured, "none", "");
         return Ok(None);
     }
     reader.port(key, 10254).map(Some)

@@ -13,6 +13,26 @@ use super::report::{Row, Verdict};
 /// In place of a secret.
 pub(super) const MASKED: &str = "***";
 
+/// Keys that hold further keys.
+const SECTIONS: [&str; 16] = [
+    "server",
+    "server.security",
+    "server.security.ssl",
+    "server.grpc",
+    "auth",
+    "auth.userAuth",
+    "auth.userAuth.openId",
+    "auth.userAuth.cookieSetting",
+    "auth.appAuth",
+    "auth.appAuth.selfAuthServer",
+    "auth.appAuth.externalAuthServer",
+    "auth.appAuth.externalAuthServer.introspection",
+    "auth.appAuth.thirdPartyConfig",
+    "auth.appAuth.thirdPartyConfig.flyteClient",
+    "secrets",
+    "gateway",
+];
+
 pub(super) struct Reader {
     tree: Map<String, Value>,
     rows: Vec<Row>,
@@ -31,17 +51,33 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// The value of a key whose meaning nobody here knows: it may be a secret.
+fn outline(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("{} entries", items.len()),
+        Value::Null | Value::Bool(_) | Value::Object(_) => shown(value),
+        Value::String(_) | Value::Number(_) => MASKED.to_owned(),
+    }
+}
+
 pub(super) fn wrong(key: &str, what: impl std::fmt::Display, next: &str) -> Error {
     Error::config("setting_invalid", key, format!("{key} {what}")).with_next(next)
 }
 
-fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+/// A member of a mapping by its name, in any case.
+pub(super) fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 impl Reader {
-    pub(super) fn new(tree: Map<String, Value>) -> Self {
-        Self { tree, rows: Vec::new(), asked: BTreeSet::new(), known: Vec::new() }
+    /// # Errors
+    /// A section is there and is no mapping: its keys would silently have their defaults.
+    pub(super) fn new(tree: Map<String, Value>) -> Result<Self> {
+        let reader = Self { tree, rows: Vec::new(), asked: BTreeSet::new(), known: Vec::new() };
+        match SECTIONS.iter().find(|section| reader.find(section).is_some_and(|value| !value.is_object())) {
+            Some(section) => Err(wrong(section, "is no mapping", "Write its keys below it, two spaces further in")),
+            None => Ok(reader),
+        }
     }
 
     fn find(&self, key: &str) -> Option<&Value> {
@@ -69,6 +105,13 @@ impl Reader {
         self.find(key).is_some()
     }
 
+    /// Whether it stands there with nothing as its value.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let members = if section.is_empty() { Some(&self.tree) } else { self.find(section).and_then(Value::as_object) };
+        members.and_then(|members| member(members, name)).is_some_and(Value::is_null)
+    }
+
     /// Says what becomes of a key; of two verdicts on one the graver stays.
     pub(super) fn note(&mut self, key: &str, verdict: Verdict, value: impl Into<String>, note: &str) {
         match self.rows.iter_mut().find(|row| row.key == key) {
@@ -86,6 +129,24 @@ impl Reader {
         let value = self.value(key)?;
         self.note(key, Verdict::Honoured, shown(&value), "");
         Some(value)
+    }
+
+    /// A value that has another meaning here.
+    pub(super) fn differs(&mut self, key: &'static str, note: &str) {
+        if let Some(value) = self.value(key) {
+            self.note(key, Verdict::DiffersOnPurpose, shown(&value), note);
+        }
+    }
+
+    /// A section that another setting makes idle, with everything below it; `keys`: those below it that a misspelt key
+    /// may have meant.
+    pub(super) fn idle(&mut self, key: &'static str, keys: &[&'static str], note: &str) {
+        self.known.extend(keys);
+        self.asked.insert(key.to_ascii_lowercase());
+        if let Some(value) = self.find(key).filter(|value| value.as_object().is_none_or(|below| !below.is_empty())) {
+            let outline = outline(value);
+            self.note(key, Verdict::Ignored, outline, note);
+        }
     }
 
     /// A key that has no meaning here.
@@ -178,14 +239,38 @@ impl Reader {
     pub(super) fn ignore_section(&mut self, name: &str, note: &str) {
         let known = self.tree.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned();
         if let Some(value) = known.as_ref().and_then(|key| self.tree.remove(key)) {
-            self.note(known.as_deref().unwrap_or(name), Verdict::Ignored, shown(&value), note);
+            self.note(known.as_deref().unwrap_or(name), Verdict::Ignored, outline(&value), note);
         }
     }
 
-    /// Top-level keys beside these.
+    /// Top-level keys that are none of `known` and no misspelling of one.
     pub(super) fn other_sections(&self, known: &[&str]) -> Vec<String> {
-        let is_known = |key: &String| known.iter().any(|known| known.eq_ignore_ascii_case(key));
-        self.tree.keys().filter(|key| !is_known(key)).cloned().collect()
+        let meant = |key: &String| known.iter().any(|known| distance(known, key) <= 1 + known.len() / 5);
+        self.tree.keys().filter(|key| !meant(key)).cloned().collect()
+    }
+
+    /// The known key that an unknown one was most likely meant to be.
+    fn meant(&self, key: &str) -> Option<&'static str> {
+        let nearest = self.known.iter().copied().min_by_key(|known| distance(known, key));
+        let nearest = nearest.filter(|known| distance(known, key) <= 3 + key.len() / 10);
+        nearest.or_else(|| self.moved(key))
+    }
+
+    /// The one known key that ends as `key` does: a section stands on the wrong level.
+    fn moved(&self, key: &str) -> Option<&'static str> {
+        let key = key.to_ascii_lowercase();
+        let mut tail = key.as_str();
+        while let Some((_, shorter)) = tail.split_once('.') {
+            tail = shorter;
+            let ending = format!(".{tail}");
+            let mut ends_so = self.known.iter().filter(|known| known.to_ascii_lowercase().ends_with(&ending));
+            match (ends_so.next(), ends_so.next()) {
+                (Some(known), None) => return Some(known),
+                (Some(_), Some(_)) => return None,
+                (None, _) => {}
+            }
+        }
+        None
     }
 
     /// What became of every key, with those that nobody asked for.
@@ -193,34 +278,29 @@ impl Reader {
         let mut unknown = Vec::new();
         leaves(&self.tree, "", &self.asked, &mut unknown);
         for (key, value) in unknown {
-            let nearest = self.known.iter().min_by_key(|known| distance(known, &key)).copied();
-            let note = match nearest.filter(|known| distance(known, &key) <= 3 + key.len() / 10) {
+            let note = match self.meant(&key) {
                 Some(known) => format!("nobody reads it; did you mean {known}?"),
                 None => "nobody reads it".to_owned(),
             };
-            // Whatever a misspelt key holds may be a secret.
-            let value = if value.len() > 64 { MASKED.to_owned() } else { masked_if_secret(&key, value) };
             self.note(&key, Verdict::Unknown, value, &note);
         }
         self.rows
     }
 }
 
-fn masked_if_secret(key: &str, value: String) -> String {
-    let key = key.to_ascii_lowercase();
-    if ["secret", "password", "token", "key"].iter().any(|word| key.contains(word)) { MASKED.to_owned() } else { value }
-}
-
-/// The leaves that are neither asked for nor below something that was.
+/// The leaves that are neither asked for nor below something that was, with the outline of their values.
 fn leaves(members: &Map<String, Value>, path: &str, asked: &BTreeSet<String>, found: &mut Vec<(String, String)>) {
     for (name, value) in members {
         let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let is_section = || SECTIONS.iter().any(|section| section.eq_ignore_ascii_case(&key));
         if asked.contains(&key.to_ascii_lowercase()) {
             continue;
         }
         match value {
             Value::Object(members) if !members.is_empty() => leaves(members, &key, asked, found),
-            value => found.push((key, shown(value))),
+            // A section with nothing in it says nothing.
+            Value::Object(_) | Value::Null if is_section() => {}
+            value => found.push((key, outline(value))),
         }
     }
 }

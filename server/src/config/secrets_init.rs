@@ -31,11 +31,14 @@ impl fmt::Display for Written {
     }
 }
 
+/// In the words of the command, which has no other setting.
+fn named(error: Error) -> Error {
+    error.with_setting("DIR").with_next("Name a folder that this user owns")
+}
+
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Store, "secrets_unwritable", format!("{} cannot be written: {error}", path.display()))
-        .with_setting("DIR")
-        .with_next("Name a folder that this user owns")
-        .with_source(error)
+    let what = format!("{} cannot be written: {error}", path.display());
+    named(Error::new(ErrorKind::Store, "secrets_unwritable", what).with_source(error))
 }
 
 /// Makes whatever of the keys is missing in `folder`.
@@ -43,7 +46,7 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
 /// # Errors
 /// Kind `Store`: the folder or a file cannot be written.
 pub fn init(folder: &Path, algorithm: SigningAlgorithm, entropy: &dyn Entropy) -> Result<Vec<Written>> {
-    crate::private_file::create_folder(folder)?;
+    crate::private_file::create_folder(folder).map_err(named)?;
     let random = |length: usize| {
         let mut bytes = Zeroizing::new(vec![0_u8; length]);
         entropy.fill(&mut bytes);
@@ -60,14 +63,17 @@ pub fn init(folder: &Path, algorithm: SigningAlgorithm, entropy: &dyn Entropy) -
     }
     written.push(put(&folder.join(name), || {
         let der = Zeroizing::new(new_private_key(algorithm)?);
-        Ok(Zeroizing::new(in_pem(pem, &der)))
+        Ok(in_pem(pem, &der))
     })?);
     Ok(written)
 }
 
-fn in_pem(label: &str, der: &[u8]) -> String {
+/// `der` in PEM (RFC 7468).
+pub(super) fn in_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     let body = Zeroizing::new(STANDARD.encode(der));
-    let mut text = format!("-----BEGIN {label}-----\n");
+    // With room for all of it: a text that grows leaves copies of the key behind.
+    let mut text = String::with_capacity(2 * body.len() + 128);
+    text.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -76,7 +82,7 @@ fn in_pem(label: &str, der: &[u8]) -> String {
         rest = after;
     }
     text.push_str(&format!("-----END {label}-----\n"));
-    text
+    Zeroizing::new(text)
 }
 
 fn put(path: &Path, make: impl FnOnce() -> Result<Zeroizing<String>>) -> Result<Written> {
@@ -91,10 +97,15 @@ fn put(path: &Path, make: impl FnOnce() -> Result<Zeroizing<String>>) -> Result<
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(mut file) => {
-            file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(path, error))?;
+            file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+                // Half a key would be kept the next time.
+                let _ = fs::remove_file(path);
+                failed(path, error)
+            })?;
             Ok(Written { file: path.to_owned(), kept: false })
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        // Another process was first. A link that leads nowhere is no key, and stays an error.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.exists() => {
             Ok(Written { file: path.to_owned(), kept: true })
         }
         Err(error) => Err(failed(path, error)),

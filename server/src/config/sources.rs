@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 const LARGEST: u64 = 4 * 1024 * 1024;
 /// A tree that is deeper than this is no configuration either.
 const DEEPEST: usize = 32;
+/// Sections that are ours to judge; what services behind read may have keys that differ in case only.
+pub(super) const OURS: [&str; 4] = ["server", "auth", "secrets", "gateway"];
 
 /// One `--config`.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +45,9 @@ fn failed(place: &str, why: impl fmt::Display) -> Error {
 }
 
 fn parse(place: &str, text: &[u8]) -> Result<Map<String, Value>> {
+    if text.len() as u64 > LARGEST {
+        return Err(failed(place, "it is larger than 4 MiB"));
+    }
     let text = std::str::from_utf8(text).map_err(|_| failed(place, "it is not UTF-8"))?;
     if text.trim().is_empty() {
         return Ok(Map::new());
@@ -51,16 +56,50 @@ fn parse(place: &str, text: &[u8]) -> Result<Map<String, Value>> {
         Error::config("config_malformed", "--config", format!("{place} is not a configuration: {what}"))
             .with_next("Check its YAML: two spaces a level, no tabs, no key twice")
     };
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| {
+    let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+        with_snippet: false,
+        // A configuration has some hundreds of nodes: these limits stop an alias bomb at once.
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 16 },
+        emit_comments: false,
+        // A secret or an id of digits stays what was written.
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    };
+    let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         // The whole message may quote the file: only where it is.
         let at = error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column()));
         wrong(format!("its YAML is wrong{}", at.unwrap_or_default()))
     })?;
+    if depth(&value) > DEEPEST {
+        return Err(wrong("it is nested too deeply".to_owned()));
+    }
+    let tree = match value {
+        Value::Object(tree) => tree,
+        Value::Null => Map::new(),
+        _ => return Err(wrong("its top is not a mapping".to_owned())),
+    };
+    let ours = |key: &String| OURS.iter().any(|section| section.eq_ignore_ascii_case(key));
+    let spelled_twice =
+        twice(&tree).or_else(|| tree.iter().filter(|(key, _)| ours(key)).find_map(|(_, below)| twice_below(below)));
+    match spelled_twice {
+        // viper takes either, by chance; `useAuth` and `USEAUTH` must not be decided so.
+        Some(key) => Err(wrong(format!("the key {key} stands there twice; keys are the same in any case"))),
+        None => Ok(tree),
+    }
+}
+
+/// A key that a mapping has in two spellings.
+fn twice(members: &Map<String, Value>) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    members.keys().find(|key| !seen.insert(key.to_ascii_lowercase())).cloned()
+}
+
+fn twice_below(value: &Value) -> Option<String> {
     match value {
-        Value::Object(tree) if depth(&Value::Object(tree.clone())) <= DEEPEST => Ok(tree),
-        Value::Object(_) => Err(wrong("it is nested too deeply".to_owned())),
-        Value::Null => Ok(Map::new()),
-        _ => Err(wrong("its top is not a mapping".to_owned())),
+        Value::Object(members) => twice(members).or_else(|| members.values().find_map(twice_below)),
+        Value::Array(items) => items.iter().find_map(twice_below),
+        _ => None,
     }
 }
 

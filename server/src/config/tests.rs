@@ -1,3 +1,9 @@
+mod initialised;
+mod refused;
+mod reported;
+mod shapes;
+mod sourced;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
