@@ -231,6 +231,8 @@ fn bearer(plane: &Plane, lasts: Duration, quick: bool) -> Result<Vec<Row>, Strin
     let after = plane.resident()?;
     let mut rows = vec![
         Row::higher(AREA, BEARER, "flyte-auth", outcome.per_second, "requests/s"),
+        // Ten times flyteadmin's 2,700, which is more than three times mod_auth_openidc's 8,800, on the machine where those
+        // were measured. The peers' figures of this run stand beside it.
         Row::higher(AREA, BEARER, "limit", 10.0 * 2_700.0, "requests/s"),
         Row::lower(AREA, "memory after that beyond before", "flyte-auth", after - before, "MiB"),
         Row::lower(AREA, "memory after that beyond before", "limit", 4.0, "MiB"),
@@ -292,10 +294,7 @@ fn apache(plane: &Plane, token: &str, lasts: Duration) -> Result<Vec<Row>, Strin
     let _ = child.kill();
     let _ = child.wait();
     let outcome = outcome?;
-    Ok(vec![
-        Row::higher(AREA, BEARER, "Apache, mod_auth_openidc", outcome.per_second, "requests/s"),
-        Row::higher(AREA, BEARER, "limit", 3.0 * outcome.per_second, "requests/s"),
-    ])
+    Ok(vec![Row::higher(AREA, BEARER, "Apache, mod_auth_openidc", outcome.per_second, "requests/s")])
 }
 
 /// Keycloak, where `make keycloak` has put it.
@@ -341,9 +340,10 @@ fn keycloak(lasts: Duration) -> Result<Vec<Row>, String> {
 }
 
 fn peers(lasts: Duration) -> Result<Vec<Row>, String> {
-    // flyteadmin's own 133 requests a second (RS256) and oidc-provider's 2,273 (ES256) were measured on such a machine.
+    // Three times oidc-provider's 1,244 (RS256; more than twenty times flyteadmin's 133) and four times its 2,273 (ES256),
+    // on the machine where those were measured. Three times what it does here may be above the ceiling: both sign.
     let mut rows = vec![
-        Row::higher(AREA, RS256, "limit", 20.0 * 133.0, "requests/s"),
+        Row::higher(AREA, RS256, "limit", 3.0 * 1_244.0, "requests/s"),
         Row::higher(AREA, ES256, "limit", 4.0 * 2_273.0, "requests/s"),
     ];
     if !Path::new("tests/e2e/peers/node_modules/oidc-provider").exists() {
@@ -359,7 +359,6 @@ fn peers(lasts: Duration) -> Result<Vec<Row>, String> {
     let request = grant("/token", &host, "ci-basic", "basic-secret-0123456789");
     let outcome = load::run(address, &request, CONNECTIONS, Pace::AsFastAsItGoes, lasts).and_then(clean)?;
     rows.push(Row::higher(AREA, RS256, "oidc-provider", outcome.per_second, "requests/s"));
-    rows.push(Row::higher(AREA, RS256, "limit", 3.0 * outcome.per_second, "requests/s"));
     Ok(rows)
 }
 
