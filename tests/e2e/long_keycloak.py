@@ -29,7 +29,8 @@ class Keycloak:
 
     def __init__(self, folder: Path, console_port: int):
         home = folder / "keycloak"
-        shutil.copytree(os.environ["KEYCLOAK_HOME"], home)
+        # Without what earlier runs and benchmarks kept.
+        shutil.copytree(os.environ["KEYCLOAK_HOME"], home, ignore=shutil.ignore_patterns("data"))
         (home / "data/import").mkdir(parents=True, exist_ok=True)
         (home / "data/import/flyte.json").write_text(json.dumps(self._realm(console_port)))
         self.port = closed_port()
