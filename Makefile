@@ -9,8 +9,8 @@ define stage
 start=$$(date +%s); echo "== $(1)"; $(2); echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help setup demo test lint features cross-check unit python node conformance fuzz-quick e2e race crash soak keycloak \
-	fuzz model mutations security build wheel npm bench bench-quick
+.PHONY: help setup demo test lint features cross-check unit python node jvm ruby conformance fuzz-quick e2e race crash soak keycloak \
+	fuzz model mutations security build wheel npm jar gem swift bench bench-quick
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,7 +22,10 @@ demo: ## starts the sandbox, signs in twice, makes a call and explains it
 	@scripts/setup.sh demo
 	scripts/demo.sh
 
-test: setup lint features cross-check unit python node conformance fuzz-quick e2e ## every test; what CI calls
+test: setup lint features cross-check unit python node jvm ruby conformance fuzz-quick e2e ## every test; what CI calls
+
+# Python, Node and the JVM play the cases in their own stages, by their own test frameworks.
+test: CONFORMANCE_ARGS ?= --language Rust --language Ruby
 
 lint: setup ## formatting and lints, warnings are errors
 	@$(call stage,lint,scripts/lint.sh)
@@ -42,8 +45,14 @@ python: setup ## builds the Python package for tests, installs its wheel into .v
 node: setup ## builds the npm package for tests, compares its types with the code, runs its tests
 	@$(call stage,node,scripts/node.sh install && scripts/node.sh types --check && scripts/node.sh test $(NODE_TEST_ARGS))
 
+jvm: setup ## builds the Maven module for tests and runs them
+	@$(call stage,jvm,scripts/jvm.sh install && scripts/jvm.sh runner && scripts/jvm.sh test $(JVM_TEST_ARGS))
+
+ruby: setup ## builds the gem for tests and runs them
+	@$(call stage,ruby,scripts/ruby.sh install && scripts/ruby.sh test)
+
 conformance: python ## the language-neutral cases in every language; ends with a table
-	@$(call stage,conformance: build,cargo build --locked --workspace --bins && scripts/node.sh install)
+	@$(call stage,conformance: build,scripts/node.sh install && scripts/jvm.sh install && scripts/jvm.sh runner && scripts/ruby.sh install)
 	target/debug/flyte-auth-peer $(CONFORMANCE_ARGS)
 
 e2e: setup python ## end-to-end: real browser, real authorization server, real Flyte clients
@@ -88,8 +97,17 @@ wheel: setup ## the Python package: a wheel and its source distribution into dis
 npm: setup ## the npm package and this platform's native one into dist/npm/
 	@$(call stage,npm,scripts/node.sh package)
 
-bench: build wheel npm ## benchmarks against named peers; writes dist/bench.json
+jar: setup ## the Maven module with this platform's library into dist/jvm/
+	@$(call stage,jar,scripts/jvm.sh package)
+
+gem: setup ## the Ruby gem with this platform's library into dist/
+	@$(call stage,gem,scripts/ruby.sh package)
+
+swift: ## the Swift sources into dist/swift/; no compiler for them can be had here: they are not compiled
+	@$(call stage,swift,scripts/uniffi.sh swift)
+
+bench: build wheel npm jar ## benchmarks against named peers; writes dist/bench.json
 	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
 
-bench-quick: build wheel npm ## the same with fewer runs
+bench-quick: build wheel npm jar ## the same with fewer runs
 	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick

@@ -53,7 +53,8 @@ esac
 case "${1:-}" in
 install | install-js)
   if [ "$1" = install ]; then
-    cargo build --quiet --locked -p flyte-auth-node --features testing
+    # The whole workspace, as all other tests are built: a selection has features of its own and compiles everything again.
+    cargo build --quiet --locked --workspace --bins --lib
     # Stripped: a third of what every test would load.
     strip -o target/flyte-auth-node-for-tests "target/debug/$library"
   fi
@@ -85,7 +86,7 @@ lint)
 test)
   shift
   # What tests start: the sandbox, and the runtimes besides this one.
-  cargo build --quiet --locked --workspace --bins
+  cargo build --quiet --locked --workspace --bins --lib
   installed tests/node
   installed tests/node/runtimes
   cd tests/node

@@ -34,9 +34,14 @@ if [ "$what" != demo ]; then
   need dbus-daemon /usr/bin/dbus-daemon
   need gnome-keyring /usr/bin/gnome-keyring-daemon
   need libsecret-tools /usr/bin/secret-tool
+  need default-jdk-headless /usr/bin/javac
+  need maven /usr/bin/mvn
+  need ruby /usr/bin/ruby
   # The fuzzing engine is built from its C++ source.
   need g++ /usr/bin/c++
 fi
+# Its files are where its version says.
+[ "$what" = demo ] || ruby -e 'require "ffi"' 2> /dev/null || missing+=(ruby-ffi)
 python3 -c 'import ensurepip' 2> /dev/null || missing+=(python3-venv)
 
 # The demo needs no browser and traces nothing.

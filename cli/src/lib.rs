@@ -11,6 +11,7 @@ mod background;
 mod browser;
 mod caller;
 mod commands;
+pub mod host;
 mod output;
 pub mod person;
 mod program;

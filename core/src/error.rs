@@ -91,6 +91,22 @@ pub(crate) fn one_line(text: impl Into<String>) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
+/// What a message may have: a value that it repeats may be a file that somebody pasted.
+const LONGEST: usize = 4_096;
+
+/// `one_line`, and no longer than a person reads: what is in the middle of a long one is left out.
+fn readable(text: impl Into<String>) -> String {
+    let text = one_line(text);
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let boundary = |from: usize| (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    let head = boundary(LONGEST / 2);
+    // What is wrong mostly stands behind the value.
+    let tail = boundary(text.len() - LONGEST / 8);
+    format!("{} … {}", &text[..head], &text[tail..])
+}
+
 /// The only error type that leaves this crate. Cheap to clone: one refresh may fail for many waiters.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -117,7 +133,7 @@ impl Error {
         Self(Arc::new(Inner {
             kind,
             code: code.into(),
-            message: one_line(message),
+            message: readable(message),
             next: None,
             retryable: kind.row().retryable,
             retry_after: None,
@@ -132,7 +148,7 @@ impl Error {
     /// A wrong setting or argument: `setting` is its name as the user wrote it (`admin.endpoint`, `--scopes`).
     pub fn config(code: &'static str, setting: impl Into<String>, message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Config, code, message);
-        error.edit().setting = Some(one_line(setting));
+        error.edit().setting = Some(readable(setting));
         error
     }
 
@@ -148,21 +164,21 @@ impl Error {
     /// The next step for a person, for example `Run: flyte-auth login HOST`.
     #[must_use]
     pub fn with_next(mut self, next: impl Into<String>) -> Self {
-        self.edit().next = Some(one_line(next));
+        self.edit().next = Some(readable(next));
         self
     }
 
     /// The endpoint (host or URL without query) that the failure is about.
     #[must_use]
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.edit().endpoint = Some(one_line(endpoint));
+        self.edit().endpoint = Some(readable(endpoint));
         self
     }
 
     /// The setting that the failure is about.
     #[must_use]
     pub fn with_setting(mut self, setting: impl Into<String>) -> Self {
-        self.edit().setting = Some(one_line(setting));
+        self.edit().setting = Some(readable(setting));
         self
     }
 
@@ -298,6 +314,13 @@ mod tests {
         let error = Error::config("c", "a\u{1b}[31m", "b\u{7}\nc").with_next("d\u{9b}2J").with_endpoint("e\rf");
         assert_eq!(error.to_string(), "b  c (e f) [a [31m]. d 2J");
         assert_eq!(error.with_setting("g\th").setting(), Some("g h"));
+    }
+
+    #[test]
+    fn a_long_value_is_not_repeated_whole() {
+        let error = Error::config("c", "endpoint", format!("endpoint \"{}\": is no host", "ö".repeat(1_000_000)));
+        assert!(error.message().len() < LONGEST, "{}", error.message().len());
+        assert!(error.message().starts_with("endpoint \"öö") && error.message().ends_with("öö\": is no host"));
     }
 
     #[test]

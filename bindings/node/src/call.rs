@@ -6,7 +6,8 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flyte_auth::{Error, ErrorKind, Result};
+use flyte_auth::Result;
+use flyte_auth_cli::host::{self, cancelled};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use napi::bindgen_prelude::{Object, ToNapiValue};
@@ -16,7 +17,6 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::error::raise;
-use crate::runtime;
 
 /// Makes the answer of a call on JavaScript's thread.
 type Answer<R> = Box<dyn FnOnce(Env) -> napi::Result<R> + Send>;
@@ -61,10 +61,6 @@ impl Cancel {
     }
 }
 
-fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "call_cancelled", "the call was cancelled")
-}
-
 /// Settles the promise however its task ends: done, cancelled, or by a panic.
 struct Settle<R: ToNapiValue>(Option<JsDeferred<R, Answer<R>>>);
 
@@ -91,7 +87,7 @@ pub(crate) fn call<'env, T: Send + 'static, R: ToNapiValue + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
     answer: impl FnOnce(T) -> napi::Result<R> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
-    let runtime = runtime::handle().map_err(raise)?;
+    let runtime = host::handle().map_err(raise)?;
     let (deferred, promise) = env.create_deferred::<R, Answer<R>>()?;
     let settle = Settle(Some(deferred));
     let task = runtime.spawn(async move {
@@ -115,12 +111,7 @@ pub(crate) fn call_blocking<'env, T: Send + 'static, R: ToNapiValue + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
     answer: impl FnOnce(T) -> napi::Result<R> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
-    let work = async {
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|cause| Error::internal("a call broke off").with_source(cause))?
-    };
-    call(env, cancel, work, answer)
+    call(env, cancel, host::blocking(work), answer)
 }
 
 /// Work that many may wait for.
@@ -134,7 +125,7 @@ impl<T: Clone + Send + Sync + 'static> Running<T> {
     /// Starts `work`.
     pub(crate) fn start(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<Self> {
         let (sender, receiver) = oneshot::channel();
-        let task = runtime::handle()?.spawn(async move {
+        let task = host::handle()?.spawn(async move {
             let _ = sender.send(work.await);
         });
         let outcome = async move { receiver.await.unwrap_or_else(|_| Err(cancelled())) };

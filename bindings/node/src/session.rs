@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flyte_auth::config::{Overrides, ProcessContext, ProxyUrl, Setting, Spelling, load};
+use flyte_auth::config::{Overrides, ProxyUrl, Setting, Spelling};
 use flyte_auth::protocol::secret::ClientSecret;
 use flyte_auth::{Error, Result, Timestamp, session};
 use flyte_auth_cli::asked::Person;
-use flyte_auth_cli::person;
+use flyte_auth_cli::{host, person};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object};
 use napi_derive::napi;
@@ -180,8 +180,7 @@ pub struct Session {
 impl Session {
     fn open(&self) -> Result<session::Session> {
         if self.closed.load(Ordering::Relaxed) {
-            let error = Error::config("session_closed", "session", "this session is closed");
-            return Err(error.with_next("Open another one"));
+            return Err(host::closed());
         }
         Ok(self.inner.clone())
     }
@@ -197,13 +196,7 @@ impl Session {
     /// Touches no network. `program`: who asks, for a prompt.
     #[napi(constructor)]
     pub fn new(options: SessionOptions, program: String) -> napi::Result<Self> {
-        let made = || {
-            person::log()?;
-            let config = load(ProcessContext::current(false).request(options.into(), Spelling::CamelCase))?;
-            config.ensure_trusted()?;
-            person::open(config)
-        };
-        let inner = made().map_err(raise)?;
+        let inner = host::session(options.into(), Spelling::CamelCase).map_err(raise)?;
         Ok(Self { inner, program, closed: Arc::default() })
     }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyte_auth::Result;
 use flyte_auth::protocol::secret::{AccessToken, ClientSecret, IdToken};
-use flyte_auth::verify::{self, Algorithm, Introspection, KeySet, Profile};
-use flyte_auth::{Error, Result};
+use flyte_auth::verify;
+use flyte_auth_cli::host::VerifierSettings;
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
@@ -39,50 +40,24 @@ pub struct VerifierOptions {
 
 impl VerifierOptions {
     fn build(self) -> Result<verify::Verifier> {
-        let mut builder = verify::Verifier::builder(self.issuer);
-        for audience in self.audience.unwrap_or_default() {
-            builder = builder.audience(audience);
-        }
-        if self.any_audience == Some(true) {
-            builder = builder.any_audience();
-        }
-        if let Some(jwks) = self.jwks {
-            builder = builder.jwks(KeySet::configured(jwks.as_bytes())?);
-        }
-        if let Some(uri) = self.jwks_uri {
-            builder = builder.jwks_uri(uri);
-        }
-        if let Some(names) = self.algorithms {
-            builder = builder.algorithms(names.iter().map(|name| Algorithm::named(name)).collect::<Result<Vec<_>>>()?);
-        }
-        if let Some(name) = self.profile {
-            builder = builder.profile(Profile::named(&name)?);
-        }
-        if let Some(skew) = self.clock_skew {
-            builder = builder.clock_skew(if skew == 0.0 { Duration::ZERO } else { duration("clockSkew", skew)? });
-        }
-        for scope in self.required_scopes.unwrap_or_default() {
-            builder = builder.required_scope(scope);
-        }
-        if let Some(client_id) = self.introspection_client_id {
-            let secret = self.introspection_client_secret.ok_or_else(|| {
-                let what = "introspectionClientId stands alone";
-                Error::config("introspection_incomplete", "introspectionClientSecret", what)
-                    .with_next("Give introspectionClientSecret too")
-            })?;
-            let mut introspection = Introspection::new(client_id, ClientSecret::new(secret));
-            if let Some(endpoint) = self.introspection_endpoint {
-                introspection = introspection.endpoint(endpoint);
-            }
-            builder = builder.introspection(introspection);
-        }
-        if let Some(count) = self.remember {
-            builder = builder.remember(count as usize);
-        }
-        if self.plaintext == Some(true) {
-            builder = builder.plaintext(true);
-        }
-        builder.build()
+        let clock_skew = |skew: f64| if skew == 0.0 { Ok(Duration::ZERO) } else { duration("clockSkew", skew) };
+        let settings = VerifierSettings {
+            issuer: self.issuer,
+            audience: self.audience.unwrap_or_default(),
+            any_audience: self.any_audience == Some(true),
+            jwks: self.jwks.map(String::into_bytes),
+            jwks_uri: self.jwks_uri,
+            algorithms: self.algorithms,
+            profile: self.profile,
+            clock_skew: self.clock_skew.map(clock_skew).transpose()?,
+            required_scopes: self.required_scopes.unwrap_or_default(),
+            introspection_client_id: self.introspection_client_id,
+            introspection_client_secret: self.introspection_client_secret.map(ClientSecret::new),
+            introspection_endpoint: self.introspection_endpoint,
+            remember: self.remember.map(|count| count as usize),
+            plaintext: self.plaintext == Some(true),
+        };
+        settings.build()
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flyte_auth::{Error, ErrorKind, Result, fork};
+use flyte_auth_cli::host;
 use pyo3::prelude::*;
 use tokio::task::AbortHandle;
 
@@ -72,7 +73,7 @@ struct EndOnDrop(Arc<Shared>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end(Err(Error::new(ErrorKind::Cancelled, "call_cancelled", "the call was cancelled")));
+        self.0.end(Err(host::cancelled()));
     }
 }
 
@@ -90,7 +91,7 @@ impl Call {
         work: impl Future<Output = Result<T>> + Send + 'static,
         answer: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Self> {
-        let runtime = runtime::handle().map_err(raise)?;
+        let runtime = host::handle().map_err(raise)?;
         let state = Mutex::new(State::Running { wake: Vec::new() });
         let shared = Arc::new(Shared { state, ended: Condvar::new(), forks: fork::count() });
         let end = EndOnDrop(Arc::clone(&shared));
@@ -110,12 +111,7 @@ impl Call {
         work: impl FnOnce() -> Result<T> + Send + 'static,
         answer: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Self> {
-        let work = async {
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|cause| Error::internal("a call broke off").with_source(cause))?
-        };
-        Self::start(work, answer)
+        Self::start(host::blocking(work), answer)
     }
 
     /// Waits with the interpreter let go, answers signals, and takes the answer.

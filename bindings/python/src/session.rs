@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use flyte_auth::config::{ProcessContext, Setting, Spelling, load};
+use flyte_auth::config::{Setting, Spelling};
 use flyte_auth::{Error, session};
 use flyte_auth_cli::asked::Person;
-use flyte_auth_cli::person;
+use flyte_auth_cli::{host, person};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -158,7 +158,7 @@ impl Session {
 }
 
 fn closed() -> PyErr {
-    raise(Error::config("session_closed", "session", "this session is closed").with_next("Open another one"))
+    raise(host::closed())
 }
 
 fn headers_of(py: Python<'_>, header: Option<(Py<PyString>, Py<PyString>)>) -> PyResult<Py<PyDict>> {
@@ -176,12 +176,7 @@ impl Session {
     #[pyo3(signature = (options: "dict[str, object]", program: "str"))]
     fn new(py: Python<'_>, options: &Bound<'_, PyDict>, program: String) -> PyResult<Self> {
         let overrides = options::overrides(options)?;
-        let made = py.detach(|| {
-            person::log()?;
-            let config = load(ProcessContext::current(false).request(overrides, Spelling::SnakeCase))?;
-            config.ensure_trusted()?;
-            person::open(config)
-        });
+        let made = py.detach(|| host::session(overrides, Spelling::SnakeCase));
         Ok(Self { inner: made.map_err(raise)?, shown: Mutex::new(None), program, closed: AtomicBool::new(false) })
     }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flyte_auth::Timestamp;
 use flyte_auth::protocol::secret::{AccessToken, ClientSecret, IdToken};
-use flyte_auth::verify::{self, Algorithm, Introspection, KeySet, LogoutClaims, Profile};
+use flyte_auth::verify::{self, LogoutClaims};
+use flyte_auth_cli::host::VerifierSettings;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
@@ -216,81 +218,50 @@ impl Verifier {
 
 fn build(options: &Bound<'_, PyDict>) -> PyResult<Verifier> {
     let given = |name: &str| Ok::<_, PyErr>(options.get_item(name)?.filter(|value| !value.is_none()));
+    let given_text = |name: &str| given(name)?.map(|value| text(name, &value)).transpose();
+    let given_flag =
+        |name: &str| Ok::<_, PyErr>(given(name)?.map(|value| flag(name, &value)).transpose()? == Some(true));
     let issuer = match given("issuer")? {
         Some(issuer) => text("issuer", &issuer)?,
         None => return Err(PyTypeError::new_err("issuer must be str, not NoneType")),
     };
-    let mut builder = verify::Verifier::builder(issuer.clone());
+    let mut settings = VerifierSettings { issuer: issuer.clone(), ..VerifierSettings::default() };
     if let Some(value) = given("audience")? {
-        let several = if value.is_instance_of::<PyString>() {
+        settings.audience = if value.is_instance_of::<PyString>() {
             vec![text("audience", &value)?]
         } else {
             texts("audience", &value)?
         };
-        for audience in several {
-            builder = builder.audience(audience);
-        }
     }
-    if given("any_audience")?.map(|value| flag("any_audience", &value)).transpose()? == Some(true) {
-        builder = builder.any_audience();
-    }
-    if let Some(value) = given("jwks")? {
-        let unfit = |_| PyTypeError::new_err("jwks must be a mapping of JSON values, str or bytes");
-        let bytes: Vec<u8> = if value.is_instance_of::<PyString>() {
-            text("jwks", &value)?.into_bytes()
-        } else if let Ok(mapping) = value.cast::<PyMapping>() {
-            let members = mapping.items().and_then(|items| items.get_type().call1((items,)));
-            let members = members.and_then(|items| value.py().get_type::<PyDict>().call1((items,)));
-            let json = members.and_then(|members| value.py().import("json")?.call_method1("dumps", (members,)));
-            json.and_then(|json| json.extract::<String>()).map_err(unfit)?.into_bytes()
-        } else {
-            value.extract().map_err(unfit)?
-        };
-        builder = builder.jwks(KeySet::configured(&bytes).map_err(raise)?);
-    }
-    if let Some(value) = given("jwks_uri")? {
-        builder = builder.jwks_uri(text("jwks_uri", &value)?);
-    }
-    if let Some(value) = given("algorithms")? {
-        let named = texts("algorithms", &value)?.into_iter().map(|name| Algorithm::named(&name).map_err(raise));
-        builder = builder.algorithms(named.collect::<PyResult<Vec<_>>>()?);
-    }
-    if let Some(value) = given("profile")? {
-        builder = builder.profile(Profile::named(&text("profile", &value)?).map_err(raise)?);
-    }
+    settings.any_audience = given_flag("any_audience")?;
+    settings.jwks = given("jwks")?.map(|value| json_bytes("jwks", &value)).transpose()?;
+    settings.jwks_uri = given_text("jwks_uri")?;
+    settings.algorithms = given("algorithms")?.map(|value| texts("algorithms", &value)).transpose()?;
+    settings.profile = given_text("profile")?;
     if let Some(value) = given("clock_skew")? {
         let none = value.extract::<f64>().is_ok_and(|seconds| seconds == 0.0);
-        builder = builder.clock_skew(if none { std::time::Duration::ZERO } else { seconds("clock_skew", &value)? });
+        settings.clock_skew = Some(if none { Duration::ZERO } else { seconds("clock_skew", &value)? });
     }
-    if let Some(value) = given("required_scopes")? {
-        for scope in texts("required_scopes", &value)? {
-            builder = builder.required_scope(scope);
-        }
+    settings.required_scopes =
+        given("required_scopes")?.map(|value| texts("required_scopes", &value)).transpose()?.unwrap_or_default();
+    settings.introspection_client_id = given_text("introspection_client_id")?;
+    settings.introspection_client_secret = given_text("introspection_client_secret")?.map(ClientSecret::new);
+    settings.introspection_endpoint = given_text("introspection_endpoint")?;
+    let unfit = |_| PyTypeError::new_err("remember must be an int of 0 or more");
+    settings.remember = given("remember")?.map(|value| value.extract().map_err(unfit)).transpose()?;
+    settings.plaintext = given_flag("plaintext")?;
+    Ok(Verifier { inner: settings.build().map_err(raise)?, issuer })
+}
+
+/// JSON as text, bytes or what `json.dumps` takes.
+fn json_bytes(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if value.is_instance_of::<PyString>() {
+        return Ok(text(name, value)?.into_bytes());
     }
-    for half in ["introspection_client_secret", "introspection_endpoint"] {
-        if given(half)?.is_some() && given("introspection_client_id")?.is_none() {
-            return Err(PyTypeError::new_err(format!("{half} needs introspection_client_id")));
-        }
-    }
-    if let Some(value) = given("introspection_client_id")? {
-        let client_id = text("introspection_client_id", &value)?;
-        let secret = given("introspection_client_secret")?
-            .map(|secret| text("introspection_client_secret", &secret))
-            .transpose()?
-            .ok_or_else(|| PyTypeError::new_err("introspection_client_id needs introspection_client_secret"))?;
-        let mut introspection = Introspection::new(client_id, ClientSecret::new(secret));
-        if let Some(endpoint) = given("introspection_endpoint")? {
-            introspection = introspection.endpoint(text("introspection_endpoint", &endpoint)?);
-        }
-        builder = builder.introspection(introspection);
-    }
-    if let Some(value) = given("remember")? {
-        builder = builder
-            .remember(value.extract().map_err(|_| PyTypeError::new_err("remember must be an int of 0 or more"))?);
-    }
-    if given("plaintext")?.map(|value| flag("plaintext", &value)).transpose()? == Some(true) {
-        builder = builder.plaintext(true);
-    }
-    let inner = builder.build().map_err(raise)?;
-    Ok(Verifier { inner, issuer })
+    let unfit = |_| PyTypeError::new_err(format!("{name} must be a mapping of JSON values, str or bytes"));
+    let Ok(mapping) = value.cast::<PyMapping>() else { return value.extract().map_err(unfit) };
+    let members = mapping.items().and_then(|items| items.get_type().call1((items,)));
+    let members = members.and_then(|items| value.py().get_type::<PyDict>().call1((items,)));
+    let json = members.and_then(|members| value.py().import("json")?.call_method1("dumps", (members,)));
+    Ok(json.and_then(|json| json.extract::<String>()).map_err(unfit)?.into_bytes())
 }

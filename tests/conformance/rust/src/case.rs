@@ -16,6 +16,8 @@ pub struct Case {
     pub name: String,
     #[serde(rename = "why")]
     pub _why: String,
+    #[serde(default = "every_day")]
+    pub languages: Vec<String>,
     #[serde(default)]
     pub hosts: BTreeMap<String, Host>,
     #[serde(default)]
@@ -31,6 +33,11 @@ pub struct Case {
     #[serde(default)]
     pub files: BTreeMap<String, String>,
     pub steps: Vec<Step>,
+}
+
+/// The languages of a case that names none: those with a package of their own.
+fn every_day() -> Vec<String> {
+    ["Rust", "Python", "Node", "JVM"].map(str::to_owned).into()
 }
 
 /// One listener of the peer.

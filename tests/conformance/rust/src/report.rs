@@ -18,8 +18,35 @@ use crate::crypto::Tls;
 pub struct Language {
     /// As the table shows it.
     pub language: String,
-    /// Program and arguments; `{bin}` is the folder of this program.
+    /// The language as cases name it, where this is another of its runners.
+    #[serde(default)]
+    of: Option<String>,
+    /// Program and arguments; `{bin}` is the folder of this program. None: nothing plays this language.
     pub command: Vec<String>,
+    /// Plays every case, whatever languages it names.
+    #[serde(skip)]
+    every_case: bool,
+}
+
+impl Language {
+    /// A runner that is tried: of no language yet.
+    pub fn given(command: Vec<String>) -> Self {
+        Self { language: "given".to_owned(), of: None, command, every_case: true }
+    }
+
+    /// A language that cases name and nothing plays.
+    pub fn missing(language: String) -> Self {
+        Self { language, of: None, command: Vec::new(), every_case: false }
+    }
+
+    /// As cases name it.
+    pub fn name(&self) -> &str {
+        self.of.as_ref().unwrap_or(&self.language)
+    }
+
+    fn plays(&self, case: &Case) -> bool {
+        self.every_case || case.languages.iter().any(|name| name == self.name())
+    }
 }
 
 /// What came of one language.
@@ -45,9 +72,13 @@ pub async fn run(cases: Vec<Case>, languages: &[Language], jobs: usize) -> Verdi
         let mut tally = Tally { language: language.language.clone(), passed: 0, failed: 0 };
         let command: Arc<[String]> = language.command.clone().into();
         // `spawn`: the cases share the processors; `buffered`: the lines come in order.
-        let running = (0..cases.len()).map(|at| {
+        let played = (0..cases.len()).filter(|at| language.plays(&cases[*at]));
+        let running = played.map(|at| {
             let (cases, command, tls) = (Arc::clone(&cases), Arc::clone(&command), Arc::clone(&tls));
             async move {
+                if command.is_empty() {
+                    return (at, Err("no runner of runners.json plays this language".to_owned()));
+                }
                 let ran = tokio::spawn({
                     let cases = Arc::clone(&cases);
                     async move { conduct::run(&cases[at], &command, &tls).await }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use flyte_auth_conformance::case::Case;
 use flyte_auth_conformance::report::Language;
 use flyte_auth_conformance::{Verdict, report, schema};
 
@@ -51,19 +52,22 @@ async fn run(args: Args) -> Verdict<bool> {
     if !args.case.is_empty() {
         cases.retain(|case| args.case.iter().any(|part| case.name.contains(part.as_str())));
     }
-    let languages = if args.runner.is_empty() {
-        languages(&args)?
-    } else {
-        vec![Language { language: "given".to_owned(), command: args.runner.clone() }]
-    };
+    let languages =
+        if args.runner.is_empty() { languages(&args, &cases)? } else { vec![Language::given(args.runner.clone())] };
     report::run(cases, &languages, args.jobs.max(1)).await
 }
 
-fn languages(args: &Args) -> Verdict<Vec<Language>> {
+/// The runners, and the languages that cases name without one.
+fn languages(args: &Args, cases: &[Case]) -> Verdict<Vec<Language>> {
     let path = args.folder.join("runners.json");
     let fault = |cause: &dyn std::fmt::Display| format!("{}: {cause}", path.display());
     let text = std::fs::read(&path).map_err(|cause| fault(&cause))?;
     let mut all: Vec<Language> = serde_json::from_slice(&text).map_err(|cause| fault(&cause))?;
+    for name in cases.iter().flat_map(|case| &case.languages) {
+        if !all.iter().any(|one| one.name() == name) {
+            all.push(Language::missing(name.clone()));
+        }
+    }
     if let Some(unknown) = args.language.iter().find(|name| !all.iter().any(|one| one.language == **name)) {
         return Err(fault(&format!("no runner for {unknown}")));
     }
