@@ -42,7 +42,7 @@ unit: setup ## the tests of the Rust crates, published vectors and the model amo
 python: setup ## builds the Python package for tests, installs its wheel into .venv, compares its stubs with the code
 	@$(call stage,python,scripts/python.sh install && scripts/python.sh stubs --check)
 
-node: setup ## builds the npm package for tests, compares its types with the code, runs its tests
+node: setup python ## builds the npm package for tests, compares its types with the code, runs its tests
 	@$(call stage,node,scripts/node.sh install && scripts/node.sh types --check && scripts/node.sh test $(NODE_TEST_ARGS))
 
 jvm: setup ## builds the Maven module for tests and runs them
@@ -56,7 +56,7 @@ conformance: python ## the language-neutral cases in every language; ends with a
 	target/debug/flyte-auth-peer $(CONFORMANCE_ARGS)
 
 e2e: setup python ## end-to-end: real browser, real authorization server, real Flyte clients
-	@$(call stage,e2e,cargo build --locked --workspace --bins && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
+	@$(call stage,e2e,cargo build --locked --workspace --bins --lib && scripts/jvm.sh example && .venv/bin/python -m pytest tests/e2e $(PYTEST_ARGS))
 
 fuzz-quick: setup ## every parser of foreign bytes, coverage-guided, 30,000 executions each from a fixed seed
 	@$(call stage,fuzz-quick,scripts/fuzz.sh)

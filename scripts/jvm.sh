@@ -5,13 +5,14 @@
 #   scripts/jvm.sh lint          what must hold without running it
 #   scripts/jvm.sh test          its tests, all or the named classes (`SessionTest`, `SessionTest#name`)
 #   scripts/jvm.sh package       the release: the jar with this platform's library, its sources, its POM into dist/jvm/
+#   scripts/jvm.sh example       examples/kotlin, with the jar as a user gets it
 #   scripts/jvm.sh runner        what the conformance runner is started from: a class path and an archive of classes
 #
 # "For tests" is the ordinary debug build with the core's feature `testing`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-maven=(mvn --quiet --batch-mode --no-transfer-progress --file jvm/pom.xml)
+maven=(mvn --quiet --batch-mode -Dstyle.color=never --no-transfer-progress --file jvm/pom.xml)
 
 # As org.flyteauth.internal.Platform names them.
 platform() {
@@ -45,6 +46,23 @@ install)
   natives target/uniffi target/jvm/natives
   "${maven[@]}" compile
   ;;
+example)
+  made=examples/kotlin/target/run.args
+  if [ -f $made ] && [ -z "$(find jvm/src jvm/pom.xml target/uniffi examples/kotlin/pom.xml examples/kotlin/src -newer $made -type f | head -1)" ]; then
+    exit
+  fi
+  [ -d jvm/target/classes ] || scripts/jvm.sh install
+  # As a user has it: from a repository, with what its POM names and nothing else.
+  "${maven[@]}" package -DskipTests
+  version=$(sed -n '0,/<version>/s/.*<version>\(.*\)<\/version>.*/\1/p' jvm/pom.xml)
+  repository=$(mvn --quiet --batch-mode -Dstyle.color=never help:evaluate -Dexpression=settings.localRepository -DforceStdout |
+    sed 's/\x1b\[[0-9;]*m//g')
+  trap 'rm -rf "$repository/org/flyteauth"' EXIT
+  mvn --quiet --batch-mode -Dstyle.color=never --no-transfer-progress install:install-file -DpomFile=jvm/pom.xml \
+    -Dfile=jvm/target/flyte-auth-"$version".jar
+  mvn --quiet --batch-mode -Dstyle.color=never --no-transfer-progress --file examples/kotlin/pom.xml package
+  echo "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp $root/examples/kotlin/target/classes:$root/examples/kotlin/target/lib/* ListProjectsKt" > $made
+  ;;
 runner)
   "${maven[@]}" test-compile
   # Its plug-in resolves no version ranges of ours: the class path is what the tests have.
@@ -66,6 +84,21 @@ runner)
     echo "org.flyteauth.conformance.RunnerKt"
   } >> target/jvm/runner.args
   ;;
+package)
+  scripts/uniffi.sh package
+  natives target/uniffi/release target/jvm/natives-release
+  "${maven[@]}" package -DskipTests -Dflyteauth.natives="$root/target/jvm/natives-release" -Dflyteauth.build="$root/target/jvm/release"
+  mkdir -p dist/jvm
+  cp target/jvm/release/flyte-auth-*.jar dist/jvm/
+  cp jvm/pom.xml "dist/jvm/flyte-auth-$(sed -n '0,/<version>/s/.*<version>\(.*\)<\/version>.*/\1/p' jvm/pom.xml).pom"
+  ls -l dist/jvm
+  ;;
+lint)
+  # One version for all packages.
+  version=$(sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
+  grep -q "<version>$version</version>" jvm/pom.xml || { echo "jvm: jvm/pom.xml has another version than Cargo.toml: $version" >&2; exit 1; }
+  if grep -rnE '^.{121,}$' jvm/src/main examples/kotlin/src; then echo "jvm: lines of more than 120 characters" >&2; exit 1; fi
+  ;;
 test)
   shift
   # What tests start: the sandbox.
@@ -73,7 +106,7 @@ test)
   "${maven[@]}" test ${1:+-Dtest="$(IFS=,; echo "$*")"}
   ;;
 *)
-  sed -n '2,11s/^# \{0,1\}//p' "$root/scripts/jvm.sh" >&2
+  sed -n '2,12s/^# \{0,1\}//p' "$root/scripts/jvm.sh" >&2
   exit 2
   ;;
 esac

@@ -10,6 +10,8 @@ cargo clippy --workspace --all-targets --locked -- --deny warnings
 .venv/bin/ruff format --quiet --check .
 scripts/check-expose.py
 scripts/node.sh lint
+scripts/jvm.sh lint
+scripts/ruby.sh lint
 
 scripts/deny.sh
 # Code that moved would leave a mutation that breaks nothing.

@@ -2,6 +2,7 @@
 # The native half of the packages for the JVM, Ruby and Swift, and the sources that UniFFI writes for them.
 #
 #   scripts/uniffi.sh test       for tests: target/uniffi/libflyte_auth_uniffi.so, and {kotlin,ruby,swift}/ beside it
+#   scripts/uniffi.sh swift      the Swift sources alone, into dist/swift
 #   scripts/uniffi.sh package    the release's library into target/uniffi/release/, and the same sources
 #
 # "For tests" is the ordinary debug build with the core's feature `testing`. No Swift compiler can be had for the machines
@@ -36,6 +37,14 @@ update() {
 }
 
 case "${1:-}" in
+swift)
+  cargo build --quiet --locked --workspace --bins --lib
+  mkdir -p $out
+  sources target/debug/$library
+  mkdir -p dist/swift
+  cp $out/swift/* dist/swift/
+  ls -l dist/swift
+  ;;
 test)
   # The whole workspace, as all other tests are built: a selection has features of its own and compiles everything again.
   cargo build --quiet --locked --workspace --bins --lib
@@ -46,14 +55,17 @@ test)
   cmp -s $out/$library.new $out/$library && rm $out/$library.new || mv $out/$library.new $out/$library
   ;;
 package)
-  cargo build --quiet --locked -p flyte-auth-uniffi-bindgen
+  cargo build --quiet --locked --workspace --bins --lib
+  mkdir -p $out
+  # The same API: the release's library is checked against its checksums when it is loaded.
+  sources target/debug/$library
   cargo build --locked --profile library -p flyte-auth-uniffi
   scripts/check-release-features.sh target/library/$library
   mkdir -p $out/release
   cp target/library/$library $out/release/
   ;;
 *)
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac

@@ -59,7 +59,7 @@ class Admin:
         self.service.end()
 
 
-class _Guard(grpc.ServerInterceptor):
+class Guard(grpc.ServerInterceptor):
     """Lets a call pass whose token verifies, unless the test wants it refused."""
 
     def __init__(self, verifier, header: str):
@@ -103,7 +103,7 @@ def _refusal(code: grpc.StatusCode):
     return grpc.unary_unary_rpc_method_handler(lambda _request, context: context.abort(code, "as the test wants it"))
 
 
-class _Metadata(auth_pb2_grpc.AuthMetadataServiceServicer):
+class Metadata(auth_pb2_grpc.AuthMetadataServiceServicer):
     def __init__(self, sandbox: str):
         self._sandbox = auth_pb2_grpc.AuthMetadataServiceStub(grpc.insecure_channel(sandbox))
 
@@ -119,7 +119,7 @@ class _Projects(admin_pb2_grpc.AdminServiceServicer):
         return project_pb2.Projects(projects=[project_pb2.Project(id="flytesnacks", name="flytesnacks")])
 
 
-def _control(guard: _Guard) -> ThreadingHTTPServer:
+def control(guard: Guard) -> ThreadingHTTPServer:
     class Control(BaseHTTPRequestHandler):
         def do_GET(self):
             self._answer(json.dumps(guard.calls).encode())
@@ -149,17 +149,17 @@ def _serve(settings: dict):
         from flyte_auth import Verifier
 
         verifier = Verifier(issuer=settings["issuer"], any_audience=True)
-        metadata = _Metadata(settings["grpc"])
+        metadata = Metadata(settings["grpc"])
         client = metadata.GetPublicClientConfig(auth_pb2.PublicClientAuthConfigRequest(), None)
         header = client.authorization_metadata_key or header
-    guard = _Guard(verifier, header)
+    guard = Guard(verifier, header)
     server = grpc.server(futures.ThreadPoolExecutor(16), interceptors=[guard])
     admin_pb2_grpc.add_AdminServiceServicer_to_server(_Projects(), server)
     if metadata:
         auth_pb2_grpc.add_AuthMetadataServiceServicer_to_server(metadata, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(json.dumps({"port": port, "header": header, "control": _control(guard).server_port}), flush=True)
+    print(json.dumps({"port": port, "header": header, "control": control(guard).server_port}), flush=True)
     # Ends with whoever started it.
     sys.stdin.read()
     server.stop(grace=None).wait()

@@ -23,8 +23,8 @@ pub struct Language {
     of: Option<String>,
     /// Program and arguments; `{bin}` is the folder of this program. None: nothing plays this language.
     pub command: Vec<String>,
-    /// Plays every case, whatever languages it names.
-    #[serde(skip)]
+    /// Plays every case, also those that do not name it.
+    #[serde(default)]
     every_case: bool,
 }
 

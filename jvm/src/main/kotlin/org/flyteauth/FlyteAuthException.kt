@@ -17,7 +17,8 @@ public enum class ErrorKind {
 }
 
 /**
- * Every error of this package, beside [IllegalArgumentException] and [NullPointerException] for an argument that is none.
+ * Every error of this package, beside [IllegalArgumentException] and [NullPointerException] for an argument that is
+ * none.
  * The message names endpoint or setting and the next step, and holds no secret.
  */
 public open class FlyteAuthException

@@ -41,7 +41,9 @@ public class LoginOptions {
     /** Opens a browser with an address; false says that it did not. Without it: `BROWSER`, else the system's. */
     public fun openBrowser(callback: Predicate<String>?): LoginOptions = apply { openBrowser = callback }
 
-    /** Asks for the address that the browser ended at. Its thread is interrupted once the login has ended without it. */
+    /**
+     * Asks for the address that the browser ended at. Its thread is interrupted once the login has ended without it.
+     */
     public fun paste(callback: Callable<String>?): LoginOptions = apply { paste = callback }
 
     internal suspend fun signIn(session: NativeSession): LoginOutcome {

@@ -14,7 +14,8 @@ import org.flyteauth.internal.translating
  *
  * Whatever waits has three forms: a suspending function for Kotlin, one that blocks (`tokenBlocking()`; in Java plainly
  * `token()`), and one that gives a [CompletableFuture] (`tokenAsync()`). Cancelling a coroutine or a future, or
- * interrupting a thread that blocks, ends the wait and not a refresh. An interrupt comes out as [LoginCancelledException]
+ * interrupting a thread that blocks, ends the wait and not a refresh. An interrupt comes out as
+ * [LoginCancelledException]
  * with the code `interrupted`.
  */
 public class Session private constructor(internal val native: NativeSession) : AutoCloseable {
@@ -25,8 +26,10 @@ public class Session private constructor(internal val native: NativeSession) : A
 
     public companion object {
         /**
-         * A session from Flyte's configuration: the file `config`, or the one that flytekit and flyte would read. Options
-         * stand above the environment, and that above the file; `flyte-auth config explain` shows each value and where it
+         * A session from Flyte's configuration: the file `config`, or the one that flytekit and flyte would read.
+         * Options
+         * stand above the environment, and that above the file; `flyte-auth config explain` shows each value and where
+         * it
          * came from. Touches no network.
          *
          * @throws ConfigException no endpoint, a value that is none, a file that is missing, unusable or not trusted.
@@ -65,7 +68,8 @@ public class Session private constructor(internal val native: NativeSession) : A
     /**
      * A token for the next call; null if the endpoint has no auth.
      *
-     * Fresh in memory: at once. Inside the refresh margin: the old one at once, refreshed in the background. Otherwise all
+     * Fresh in memory: at once. Inside the refresh margin: the old one at once, refreshed in the background. Otherwise
+     * all
      * callers of all processes wait for one refresh.
      *
      * @throws LoginRequiredException a person must sign in (nobody is asked unless `interactive` says so).
@@ -164,7 +168,8 @@ public class Session private constructor(internal val native: NativeSession) : A
     }
 
     /**
-     * Ends the session on this machine, also the copies of our token that other clients stored. With [revoke] the tokens
+     * Ends the session on this machine, also the copies of our token that other clients stored. With [revoke] the
+     * tokens
      * are then revoked at the server (RFC 7009), best effort: the outcome's `problem` says why not.
      *
      * @throws TokenStoreException the local copy cannot be removed.

@@ -12,7 +12,8 @@ public class Token internal constructor(internal val native: NativeToken) {
     public val expiresAt: Instant? by lazy(LazyThreadSafetyMode.PUBLICATION) { native.expiresAt() }
 
     /**
-     * The header that takes it, in lower case: the server's `authorization_metadata_key` (Flyte's `AuthMetadataService`),
+     * The header that takes it, in lower case: the server's `authorization_metadata_key` (Flyte's
+     * `AuthMetadataService`),
      * else `authorization`.
      */
     public val headerName: String = native.headerName()

@@ -35,11 +35,13 @@ public class Verifier(options: VerifierOptions) {
     public val issuer: String = native.issuer()
 
     /**
-     * Verifies an access token (RFC 9068, and what issuers write who do not follow it): a JWT by its signature and claims,
+     * Verifies an access token (RFC 9068, and what issuers write who do not follow it): a JWT by its signature and
+     * claims,
      * an opaque one by introspection where that is configured. What was verified is remembered by its hash.
      *
      * @throws AccessDeniedException its code is the failed check (`token_expired`, `token_audience`, …).
-     * @throws NetworkException the issuer's keys cannot be had; so [ServerException]. No message holds anything of the token.
+     * @throws NetworkException the issuer's keys cannot be had; so [ServerException]. No message holds anything of the
+     * token.
      */
     @JvmSynthetic
     public suspend fun verify(token: String): VerifiedToken = known(token) ?: fetching(token)
@@ -60,7 +62,8 @@ public class Verifier(options: VerifierOptions) {
     /**
      * Verifies an ID token for the client [clientId], which must be in `aud` (OpenID Connect Core section 3.1.3.7).
      *
-     * [nonce]: the one that was sent. [accessToken]: the one that came with it; `at_hash`, where there is one, must be its
+     * [nonce]: the one that was sent. [accessToken]: the one that came with it; `at_hash`, where there is one, must be
+     * its
      * hash.
      *
      * @throws AccessDeniedException code `id_token_invalid`; the message says which check failed.
@@ -102,7 +105,8 @@ public class Verifier(options: VerifierOptions) {
     ): CompletableFuture<IdTokenClaims> = future { verifyIdToken(token, clientId, nonce, accessToken) }
 
     /**
-     * Verifies a logout token for [clientId] (OpenID Connect Back-Channel Logout 1.0 section 2.6). That it comes only once
+     * Verifies a logout token for [clientId] (OpenID Connect Back-Channel Logout 1.0 section 2.6). That it comes only
+     * once
      * is yours to check, by [LogoutTokenClaims.tokenId].
      *
      * @throws AccessDeniedException its code is the failed check.

@@ -33,7 +33,9 @@ public class VerifierOptions(issuer: String) {
         copy(algorithms = values.map { text("algorithms", it) })
     }
 
-    /** `jwt` takes what Okta, Entra, Auth0, Keycloak, Google and flyteadmin write; `rfc9068` is that RFC to the letter. */
+    /**
+     * `jwt` takes what Okta, Entra, Auth0, Keycloak, Google and flyteadmin write; `rfc9068` is that RFC to the letter.
+     */
     public fun profile(value: String?): VerifierOptions = set { copy(profile = value?.let { text("profile", it) }) }
 
     /**

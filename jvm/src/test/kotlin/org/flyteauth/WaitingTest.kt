@@ -141,7 +141,9 @@ class WaitingTest {
     }
 }
 
-/** `HTTP`: makes, uses, cancels and drops; prints kB of memory, threads and open files that ten thousand rounds added. */
+/**
+ * `HTTP`: makes, uses, cancels and drops; prints kB of memory, threads and open files that ten thousand rounds added.
+ */
 object Loops {
     @JvmStatic
     fun main(arguments: Array<String>) {

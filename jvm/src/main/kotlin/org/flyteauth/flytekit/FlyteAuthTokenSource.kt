@@ -16,11 +16,13 @@ private val NOBODY_KNOWS: Instant = Instant.parse("9999-12-31T23:59:59Z")
 /**
  * flytekit-java's service: `--auth-mode flyte_auth` takes tokens from the session of this machine, with no patch.
  *
- * flytekit-java finds it on its class path by `ServiceLoader` (`jflyte-api`, `TokenSourceFactoryRegistrar`). The endpoint
+ * flytekit-java finds it on its class path by `ServiceLoader` (`jflyte-api`, `TokenSourceFactoryRegistrar`). The
+ * endpoint
  * is `FLYTE_PLATFORM_URL` (without TLS if `FLYTE_PLATFORM_INSECURE` is `true`), else that of Flyte's configuration;
  * everything else as in [Session.fromConfig].
  *
- * Whoever chooses that mode chose that the person at the terminal may be asked to sign in; where nobody can answer nobody
+ * Whoever chooses that mode chose that the person at the terminal may be asked to sign in; where nobody can answer
+ * nobody
  * is asked.
  */
 public class FlyteAuthTokenSourceFactoryRegistrar : TokenSourceFactoryRegistrar() {
@@ -40,7 +42,8 @@ private class Factory(private val env: Map<String, String>) : TokenSourceFactory
 }
 
 /**
- * A session's tokens for flytekit-java, which asks before every call and sends them as `authorization: Bearer …`, whatever
+ * A session's tokens for flytekit-java, which asks before every call and sends them as `authorization: Bearer …`,
+ * whatever
  * header the server named.
  */
 public class FlyteAuthTokenSource(private val session: Session) : TokenSource {

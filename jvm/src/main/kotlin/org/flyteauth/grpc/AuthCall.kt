@@ -18,7 +18,8 @@ import org.flyteauth.Session
 import org.flyteauth.Token
 
 /**
- * A call that waits for its token, and is made once more if the server rejects it: the first attempt counts until it has
+ * A call that waits for its token, and is made once more if the server rejects it: the first attempt counts until it
+ * has
  * ended UNAUTHENTICATED and nothing of it was handed out.
  *
  * gRPC calls a call's methods from one thread at a time, but for `cancel`; answers and tokens come from others. So all
@@ -92,7 +93,9 @@ internal class AuthCall<Q, R>(
         end(Status.CANCELLED.withDescription(message).withCause(cause), Metadata())
     }
 
-    /** Waits for a token, at most until the call's deadline. [rejected]: what the call ends with if there is no other. */
+    /**
+     * Waits for a token, at most until the call's deadline. [rejected]: what the call ends with if there is no other.
+     */
     private fun await(tokens: CompletableFuture<Token?>, rejected: Rejection?, then: (Token?) -> Unit) {
         val left = deadline()?.timeRemaining(TimeUnit.NANOSECONDS)
         val wait = if (left == null) tokens else tokens.orTimeout(left.coerceAtLeast(0), TimeUnit.NANOSECONDS)
@@ -102,7 +105,7 @@ internal class AuthCall<Q, R>(
             when {
                 stale || failure is CancellationException -> Unit
                 failure is TimeoutException ->
-                    end(Status.DEADLINE_EXCEEDED.withDescription("the deadline passed before there was a token"), Metadata())
+                    end(Status.DEADLINE_EXCEEDED.withDescription("it passed before there was a token"), Metadata())
                 failure != null -> end(failureOf(failure), Metadata())
                 rejected != null && (found == null || found.headerValue == rejected.token.headerValue) ->
                     end(rejected.status, rejected.trailers)

@@ -9,14 +9,16 @@ import org.flyteauth.Session
 import org.flyteauth.Token
 
 /**
- * The session's token with every call, for channels that others make; nothing is tried again, but a rejected token stays
+ * The session's token with every call, for channels that others make; nothing is tried again, but a rejected token
+ * stays
  * in use until it is invalidated or expires. [FlyteAuthInterceptor] does more, and also serves a sandbox without TLS.
  *
  * ```java
  * stub.withCallCredentials(new FlyteCallCredentials(session))
  * ```
  *
- * A token goes out over TLS alone: on other channels calls fail with `UNAUTHENTICATED`. What goes wrong with the session
+ * A token goes out over TLS alone: on other channels calls fail with `UNAUTHENTICATED`. What goes wrong with the
+ * session
  * is the call's status, as with [FlyteAuthInterceptor].
  */
 public class FlyteCallCredentials(private val session: Session) : CallCredentials() {

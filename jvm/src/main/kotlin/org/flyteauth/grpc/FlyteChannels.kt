@@ -30,7 +30,8 @@ public object FlyteChannels {
      * AdminServiceGrpc.newBlockingStub(FlyteChannels.channel(session))
      * ```
      *
-     * @throws org.flyteauth.ConfigException code `no_endpoint`: the session has an issuer alone; `certificate_unreadable`.
+     * @throws org.flyteauth.ConfigException code `no_endpoint`: the session has an issuer alone;
+     * `certificate_unreadable`.
      */
     @JvmStatic public fun channel(session: Session): ManagedChannel = builder(session).build()
 

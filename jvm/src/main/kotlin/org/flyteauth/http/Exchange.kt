@@ -161,7 +161,8 @@ internal class Exchange<T>(
     private fun pushing(pushes: PushPromiseHandler<T>): PushPromiseHandler<Body<T>> =
         PushPromiseHandler { initiating, pushed, acceptor ->
             pushes.applyPushPromise(initiating, pushed) { handler ->
-                val mapped = BodyHandler { info -> BodySubscribers.mapping(handler.apply(info)) { Body.Counts(it) as Body<T> } }
+                val counts: (T) -> Body<T> = { Body.Counts(it) }
+                val mapped = BodyHandler { info -> BodySubscribers.mapping(handler.apply(info), counts) }
                 acceptor.apply(mapped).thenApply { Answer(it, pushed, null, (it.body() as Body.Counts<T>).value) }
             }
         }

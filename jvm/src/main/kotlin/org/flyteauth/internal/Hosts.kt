@@ -37,7 +37,8 @@ internal class Hosts(private val session: Session, hosts: List<String>) {
             throw FlyteAuthException.config("plaintext_refused", what, "Use https:// in the request's address")
         }
         // What stands before an `@` may be a password.
-        val to = if (uri.rawUserInfo == null) origin(uri) ?: "an address that is none" else "an address with a user name"
+        val to =
+            if (uri.rawUserInfo != null) "an address with a user name" else origin(uri) ?: "an address that is none"
         throw FlyteAuthException.config(
             "foreign_host",
             "a token of $place does not go to $to",

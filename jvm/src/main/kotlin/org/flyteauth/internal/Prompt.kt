@@ -11,7 +11,10 @@ import org.flyteauth.ffi.LoginEvent as NativeEvent
 import org.flyteauth.ffi.LoginPrompt
 import org.flyteauth.ffi.PromptException
 
-/** The user's callbacks, as the native half calls them. What one throws is kept: across the boundary only goes that it did. */
+/**
+ * The user's callbacks, as the native half calls them. What one throws is kept: across the boundary only goes that it
+ * did.
+ */
 internal class Prompt(
     private val onEvent: Consumer<LoginEvent>?,
     private val openBrowser: Predicate<String>?,

@@ -21,7 +21,8 @@ internal inline fun <T> translating(work: () -> T): T =
 /**
  * Waits on the calling thread.
  *
- * An interrupt ends the wait, as cancelling does, and stays set for whoever looks next: so no caller is forced to catch a
+ * An interrupt ends the wait, as cancelling does, and stays set for whoever looks next: so no caller is forced to
+ * catch a
  * checked exception.
  */
 internal fun <T> blocking(work: suspend () -> T): T =
@@ -33,7 +34,8 @@ internal fun <T> blocking(work: suspend () -> T): T =
     }
 
 /**
- * A future of [work]; cancelling it ends the wait. Completed from the coroutines' shared pool, never from a thread of Rust.
+ * A future of [work]; cancelling it ends the wait. Completed from the coroutines' shared pool, never from a thread of
+ * Rust.
  *
  * The work has begun when this comes back: what it does when it is cancelled is then done, however early that is.
  */

@@ -25,12 +25,16 @@ private const val LOOK_UP_MS = 25L
  * OkHttpClient client = new FlyteAuthInterceptor(session).install(new OkHttpClient.Builder()).build();
  * ```
  *
- * [install] adds it twice: as the application's interceptor it waits for the token, and repeats a call that was rejected;
- * as the network's it puts the header on each request that goes out, for which OkHttp follows redirects in between. Added
+ * [install] adds it twice: as the application's interceptor it waits for the token, and repeats a call that was
+ * rejected;
+ * as the network's it puts the header on each request that goes out, for which OkHttp follows redirects in between.
+ * Added
  * as the application's alone it sends no token, and the call fails and says so.
  *
- * A call waits for a token only if none is in memory; `cancel()` and the call's timeout end the wait. After 401 the token
- * is invalidated and the call made once more with another one, where its body can be sent again (`isOneShot`, `isDuplex`).
+ * A call waits for a token only if none is in memory; `cancel()` and the call's timeout end the wait. After 401 the
+ * token
+ * is invalidated and the call made once more with another one, where its body can be sent again (`isOneShot`,
+ * `isDuplex`).
  * Calls to other places fail with code `foreign_host` or `plaintext_refused`. What goes wrong with the session is a
  * [FlyteAuthIOException], since OkHttp hands only `IOException` to callbacks.
  *
@@ -97,9 +101,8 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
         if (!carried.isSeen && response.networkResponse != null) {
             response.close()
             val what = "FlyteAuthInterceptor is the application's interceptor alone, so no token was sent"
-            throw FlyteAuthIOException(
-                FlyteAuthException.config("interceptor_incomplete", what, "Use its install(builder), which adds both halves")
-            )
+            val next = "Use its install(builder), which adds both halves"
+            throw FlyteAuthIOException(FlyteAuthException.config("interceptor_incomplete", what, next))
         }
         return response to carried
     }

@@ -16,7 +16,8 @@ import org.junit.jupiter.api.TestFactory
 /**
  * The shared cases of `tests/conformance` with the JVM's runner: one test for each case.
  *
- * The peer plays and judges them; each line that it prints is the verdict of one test here. `scripts/jvm.sh runner` makes
+ * The peer plays and judges them; each line that it prints is the verdict of one test here. `scripts/jvm.sh runner`
+ * makes
  * what it starts.
  */
 class ConformanceTest {

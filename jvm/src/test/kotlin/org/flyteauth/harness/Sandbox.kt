@@ -93,7 +93,10 @@ class Sandbox private constructor(private val process: Process, private val read
         return browser.send(HttpRequest.newBuilder(URI(url)).build(), BodyHandlers.ofString()).body()
     }
 
-    /** The next [count] requests (to [path]) go wrong: a status, `html`, `slow`, `reset`, `garbage`, `delay-MILLISECONDS`. */
+    /**
+     * The next [count] requests (to [path]) go wrong: a status, `html`, `slow`, `reset`, `garbage`,
+     * `delay-MILLISECONDS`.
+     */
     fun fault(kind: String, count: Int = 1, path: String? = null) {
         val order = JsonObject().apply {
             addProperty("kind", kind)
