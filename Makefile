@@ -107,7 +107,7 @@ swift: ## the Swift sources into dist/swift/; no compiler for them can be had he
 	@$(call stage,swift,scripts/uniffi.sh swift)
 
 bench: build wheel npm jar ## benchmarks against named peers; writes dist/bench.json
-	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
+	@scripts/python.sh bench && scripts/node.sh bench && scripts/jvm.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches
 
 bench-quick: build wheel npm jar ## the same with fewer runs
-	@scripts/python.sh bench && scripts/node.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick
+	@scripts/python.sh bench && scripts/node.sh bench && scripts/jvm.sh bench && cargo build --release --locked -p flyte-auth-benches && target/release/flyte-auth-benches --quick

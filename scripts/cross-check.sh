@@ -51,4 +51,4 @@ export LIBNODE_PATH=$tools && : > "$tools/libnode.dll"
 export RUSTFLAGS="--deny warnings"
 echo "cross-check: ${targets[*]}"
 cargo check --locked --quiet "${targets[@]/#/--target=}" -p flyte-auth -p flyte-auth-cli -p flyte-auth-server \
-  -p flyte-auth-python -p flyte-auth-node
+  -p flyte-auth-python -p flyte-auth-node -p flyte-auth-uniffi

@@ -5,6 +5,7 @@
 #   scripts/jvm.sh lint          what must hold without running it
 #   scripts/jvm.sh test          its tests, all or the named classes (`SessionTest`, `SessionTest#name`)
 #   scripts/jvm.sh package       the release: the jar with this platform's library, its sources, its POM into dist/jvm/
+#   scripts/jvm.sh bench         what the benchmark of dist/jvm is started with
 #   scripts/jvm.sh example       examples/kotlin, with the jar as a user gets it
 #   scripts/jvm.sh runner        what the conformance runner is started from: a class path and an archive of classes
 #
@@ -45,6 +46,10 @@ install)
   scripts/uniffi.sh test
   natives target/uniffi target/jvm/natives
   "${maven[@]}" compile
+  ;;
+bench)
+  "${maven[@]}" dependency:build-classpath -Dmdep.outputFile=../target/jvm/bench-classpath -DincludeScope=runtime > /dev/null
+  echo "-cp $(ls "$root"/dist/jvm/flyte-auth-*.jar):$(cat target/jvm/bench-classpath)" > target/jvm/bench.args
   ;;
 example)
   made=examples/kotlin/target/run.args
@@ -106,7 +111,7 @@ test)
   "${maven[@]}" test ${1:+-Dtest="$(IFS=,; echo "$*")"}
   ;;
 *)
-  sed -n '2,12s/^# \{0,1\}//p' "$root/scripts/jvm.sh" >&2
+  sed -n '2,13s/^# \{0,1\}//p' "$root/scripts/jvm.sh" >&2
   exit 2
   ;;
 esac

@@ -59,10 +59,10 @@ package)
   mkdir -p $out
   # The same API: the release's library is checked against its checksums when it is loaded.
   sources target/debug/$library
-  cargo build --locked --profile library -p flyte-auth-uniffi
-  scripts/check-release-features.sh target/library/$library
+  cargo build --locked --profile small-library -p flyte-auth-uniffi
+  scripts/check-release-features.sh target/small-library/$library
   mkdir -p $out/release
-  cp target/library/$library $out/release/
+  cp target/small-library/$library $out/release/
   ;;
 *)
   sed -n '2,10s/^# \{0,1\}//p' "$0" >&2

@@ -10,6 +10,7 @@ use serde::Serialize;
 mod allocations;
 mod contended;
 mod herd;
+mod jvm;
 mod load;
 mod node;
 mod peer;
@@ -73,6 +74,8 @@ fn main() -> ExitCode {
         python::rows(&bin, quick)
     } else if given("--only-node") {
         node::rows(&bin, quick)
+    } else if given("--only-jvm") {
+        jvm::rows(&bin, quick)
     } else if given("--only-serve") {
         serve::rows(&bin, quick)
     } else {

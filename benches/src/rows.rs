@@ -14,7 +14,7 @@ use flyte_auth::store::{Record, TokenStore as _};
 use crate::process::{Subject, median, race};
 use crate::sandbox::Sandbox;
 use crate::stopwatch::Stopwatch;
-use crate::{Row, allocations, contended, herd, node, python, serve, verify};
+use crate::{Row, allocations, contended, herd, jvm, node, python, serve, verify};
 
 pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     let mut rows = fresh_token_in_memory()?;
@@ -24,6 +24,7 @@ pub(crate) fn all(bin: &Path, quick: bool) -> Result<Vec<Row>, String> {
     rows.extend(herd::rows(bin, quick)?);
     rows.extend(python::rows(bin, quick)?);
     rows.extend(node::rows(bin, quick)?);
+    rows.extend(jvm::rows(bin, quick)?);
     rows.extend(serve::rows(bin, quick)?);
     Ok(rows)
 }

@@ -5,9 +5,7 @@ import java.net.http.HttpClient
 import java.net.http.HttpHeaders
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
-import java.nio.ByteBuffer
 import java.util.Optional
-import java.util.concurrent.Flow
 import javax.net.ssl.SSLSession
 
 /** [response] with its [body], to the request as its sender made it: without the token. */
@@ -34,26 +32,4 @@ internal class Answer<T>(
     override fun version(): HttpClient.Version = response.version()
 
     override fun toString(): String = "(${request.method()} ${uri()}) ${statusCode()}"
-}
-
-/** Bytes that have come already. */
-internal class Replay(private val bytes: ByteArray) : Flow.Publisher<List<ByteBuffer>> {
-    override fun subscribe(subscriber: Flow.Subscriber<in List<ByteBuffer>>) {
-        subscriber.onSubscribe(
-            object : Flow.Subscription {
-                private var isOver = false
-
-                override fun request(count: Long) {
-                    if (isOver) return
-                    isOver = true
-                    if (bytes.isNotEmpty()) subscriber.onNext(listOf(ByteBuffer.wrap(bytes).asReadOnlyBuffer()))
-                    subscriber.onComplete()
-                }
-
-                override fun cancel() {
-                    isOver = true
-                }
-            }
-        )
-    }
 }

@@ -26,22 +26,21 @@ import org.flyteauth.internal.Hosts
  *
  * ```java
  * HttpClient client = FlyteHttpClient.of(Session.fromConfig());
- * client.send(HttpRequest.newBuilder(URI.create("https://flyte.example/api/v1/projects")).build(),
- * BodyHandlers.ofString());
+ * HttpRequest request = HttpRequest.newBuilder(URI.create("https://flyte.example/api/v1/projects")).build();
+ * client.send(request, BodyHandlers.ofString());
  * ```
  *
  * A request waits for a token only if none is in memory, and no thread waits with `sendAsync`. After 401 the token is
  * invalidated and the request made once more with another one, where its body can be sent again: none, or one of a
- * length
- * that is known (`ofString`, `ofByteArray`, `ofFile`; not `ofInputStream`). The body handler sees the answer that
- * counts.
- * The request's timeout is that of the whole, waits and repetitions included.
+ * length that is known (`ofString`, `ofByteArray`, `ofFile`; neither `ofInputStream` nor `ofByteArrays`). The body
+ * handler sees the answer that counts, which has those before it as its `previousResponse`. The request's timeout is
+ * that of the whole, waits and repetitions included.
  *
- * Redirects are followed here, since the JDK's own client takes every header along to other hosts.
+ * Redirects are followed here, at most 20, since the JDK's own client takes every header along to other hosts. There
+ * are no WebSockets. `close` (Java 21) waits for nothing: the client ends when nobody has it any more.
  *
  * Requests to other places fail with [org.flyteauth.ConfigException], code `foreign_host` or `plaintext_refused`. What
- * goes
- * wrong with the session comes out of `send` as it is, and of `sendAsync` as the future's exception.
+ * goes wrong with the session comes out of `send` as it is, and of `sendAsync` as the future's exception.
  */
 public class FlyteHttpClient
 private constructor(
@@ -58,8 +57,7 @@ private constructor(
          * [hosts]: further origins that the token may go to, `https://host` or `https://host:port`.
          *
          * @throws org.flyteauth.ConfigException code `endpoint_invalid`: one of [hosts] is no origin; `no_endpoint`:
-         * none
-         *   is known.
+         *   none is known.
          */
         @JvmStatic
         @JvmOverloads

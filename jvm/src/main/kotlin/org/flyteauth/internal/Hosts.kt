@@ -1,7 +1,9 @@
 package org.flyteauth.internal
 
+import java.net.InetAddress
 import java.net.URI
 import java.net.URISyntaxException
+import java.net.UnknownHostException
 import org.flyteauth.FlyteAuthException
 import org.flyteauth.Session
 
@@ -9,7 +11,7 @@ import org.flyteauth.Session
 internal class Hosts(private val session: Session, hosts: List<String>) {
     private val origins: Set<String> =
         buildSet {
-            translating { session.native.origin() }?.let { add(origin(URI(it))!!) }
+            translating { session.native.origin() }?.let { add(named(it)) }
             hosts.forEach { add(named(it)) }
             if (isEmpty()) {
                 throw FlyteAuthException.config(
@@ -22,43 +24,66 @@ internal class Hosts(private val session: Session, hosts: List<String>) {
         }
 
     /** Whether the token may go there. */
-    fun allow(uri: URI): Boolean = uri.rawUserInfo == null && origin(uri) in origins
+    fun allow(to: Place): Boolean = to.origins.all { it in origins }
 
     /**
      * As [allow], but says why not.
      *
      * @throws FlyteAuthException code `foreign_host` or `plaintext_refused`.
      */
-    fun check(uri: URI) {
-        if (allow(uri)) return
+    fun check(to: Place) {
+        if (allow(to)) return
+        val refused = to.origins.first { it !in origins }
         val place = session.endpoint
-        if (uri.scheme.equals("http", ignoreCase = true) && origin(uri)?.replaceFirst("http:", "https:") in origins) {
+        if (refused?.replaceFirst("http:", "https:") in origins) {
             val what = "a token of $place does not go out without TLS"
             throw FlyteAuthException.config("plaintext_refused", what, "Use https:// in the request's address")
         }
-        // What stands before an `@` may be a password.
-        val to =
-            if (uri.rawUserInfo != null) "an address with a user name" else origin(uri) ?: "an address that is none"
         throw FlyteAuthException.config(
             "foreign_host",
-            "a token of $place does not go to $to",
+            "a token of $place does not go to ${refused ?: to.shown}",
             "Use a client of your own for other hosts; `hosts` allows more addresses of this control plane",
         )
     }
 }
 
+/** Whom a request reaches: [authority]'s server, and there, behind a shared entry, whom its Host headers choose. */
+internal class Place(scheme: String?, authority: String?, hosts: List<String>) {
+    constructor(uri: URI, hosts: List<String>) : this(uri.scheme, uri.rawAuthority, hosts)
+
+    /** Null where there is any doubt. */
+    val origins: List<String?> = listOf(origin(scheme, authority)) + hosts.map { origin(scheme, it) }
+
+    /** What stands before an `@` may be a password. */
+    val shown: String = "an address " + if (authority?.contains('@') == true) "with a user name" else "that is none"
+}
+
+/** Nothing in which parsers differ: the library beneath might connect to another host than was checked. */
+private val AUTHORITY = Regex("""(\[[0-9A-Fa-f:.]+]|[A-Za-z0-9._-]+)(?::([0-9]*))?""")
+
 /** Scheme, host and port, as two addresses of one place have them alike; null if there is none (RFC 6454 section 4). */
-internal fun origin(uri: URI): String? {
-    val scheme = uri.scheme?.lowercase()
-    val host = uri.host?.lowercase() ?: return null
+internal fun origin(uri: URI): String? = origin(uri.scheme, uri.rawAuthority)
+
+private fun origin(scheme: String?, authority: String?): String? {
+    val (name, digits) = AUTHORITY.matchEntire(authority ?: return null)?.destructured ?: return null
     val usual =
-        when (scheme) {
+        when (scheme?.lowercase()) {
             "https" -> 443
             "http" -> 80
             else -> return null
         }
-    return if (uri.port < 0 || uri.port == usual) "$scheme://$host" else "$scheme://$host:${uri.port}"
+    val host = if (name.startsWith("[")) sixth(name) ?: return null else name.lowercase()
+    val port = if (digits.isEmpty()) usual else digits.toIntOrNull()?.takeIf { it <= 0xffff } ?: return null
+    return scheme!!.lowercase() + "://" + host + if (port == usual) "" else ":$port"
 }
+
+/** An address of IPv6 in the one form that Java writes; asks no DNS for it. */
+private fun sixth(literal: String): String? =
+    try {
+        "[${InetAddress.getByName(literal).hostAddress}]"
+    } catch (_: UnknownHostException) {
+        null
+    }
 
 private fun named(host: String): String {
     val uri =
@@ -68,7 +93,7 @@ private fun named(host: String): String {
             null
         }
     val isBare = uri != null && uri.rawPath in listOf("", "/", null) && uri.rawQuery == null && uri.rawFragment == null
-    return uri?.takeIf { isBare && it.rawUserInfo == null }?.let(::origin)
+    return uri?.takeIf { isBare }?.let(::origin)
         ?: throw FlyteAuthException.config(
             "endpoint_invalid",
             "hosts${if ('@' in host) "" else " \"$host\""}: is not an origin",

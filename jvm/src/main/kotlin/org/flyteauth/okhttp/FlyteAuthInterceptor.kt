@@ -13,9 +13,13 @@ import org.flyteauth.FlyteAuthException
 import org.flyteauth.Session
 import org.flyteauth.Token
 import org.flyteauth.internal.Hosts
+import org.flyteauth.internal.Place
 
 /** How often a call that waits for a token looks whether it was cancelled or is too late. */
 private const val LOOK_UP_MS = 25L
+
+/** In place of a token; no request has it, so that no cached answer is taken for one that `Vary`s with the token. */
+private const val MASK = "***"
 
 /**
  * The session's token for OkHttp: to the session's own origin and to those that were named beside it, and nowhere else,
@@ -26,16 +30,17 @@ private const val LOOK_UP_MS = 25L
  * ```
  *
  * [install] adds it twice: as the application's interceptor it waits for the token, and repeats a call that was
- * rejected;
- * as the network's it puts the header on each request that goes out, for which OkHttp follows redirects in between.
- * Added
- * as the application's alone it sends no token, and the call fails and says so.
+ * rejected; as the network's it puts the header on each request that goes out, for which OkHttp follows redirects in
+ * between. Added as the application's alone it sends no token, and the call fails and says so.
+ *
+ * An `Authenticator` would send each call once for nothing. An application's interceptor alone would give the token to
+ * other hosts, since OkHttp takes every header but `Authorization` along. WebSockets go past the network's half, and
+ * fail likewise.
  *
  * A call waits for a token only if none is in memory; `cancel()` and the call's timeout end the wait. After 401 the
- * token
- * is invalidated and the call made once more with another one, where its body can be sent again (`isOneShot`,
- * `isDuplex`).
- * Calls to other places fail with code `foreign_host` or `plaintext_refused`. What goes wrong with the session is a
+ * token is invalidated and the call made once more with another one, where its body can be sent again (`isOneShot`,
+ * `isDuplex`). Calls to other places, also by their Host header, fail with code `foreign_host` or `plaintext_refused`.
+ * Answers show `***` for the token that their request had. What goes wrong with the session is a
  * [FlyteAuthIOException], since OkHttp hands only `IOException` to callbacks.
  *
  * @throws org.flyteauth.ConfigException code `endpoint_invalid`: one of [hosts] is no origin (`https://host`,
@@ -53,7 +58,7 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
         if (chain.connection() != null) onTheWire(chain) else ofTheCall(chain)
 
     /** The token of a call, and whether the network's half has seen it. */
-    private class Carried(val token: Token) {
+    private class Carried(val owner: FlyteAuthInterceptor, val token: Token) {
         @Volatile var isSeen = false
         @Volatile var isSent = false
     }
@@ -61,19 +66,23 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
     /** One request of a call, the first or one that a redirect led to. */
     private fun onTheWire(chain: Interceptor.Chain): Response {
         val request = chain.request()
-        val carried = request.tag(Carried::class.java) ?: return chain.proceed(request)
+        val carried = request.tag(Carried::class.java)
+        // Another session's token has hosts of its own.
+        if (carried?.owner !== this) return chain.proceed(request)
         carried.isSeen = true
-        carried.isSent = hosts.allow(request.url.toUri())
+        carried.isSent = hosts.allow(request.place())
         if (!carried.isSent) return chain.proceed(request)
         val (name, value) = carried.token.run { headerName to headerValue }
-        return chain.proceed(request.newBuilder().header(name, value).build())
+        val response = chain.proceed(request.newBuilder().header(name, value).build())
+        // A cache writes to its disk what `Vary` names, and a log what a request's text shows.
+        return response.newBuilder().request(request.newBuilder().header(name, MASK).build()).build()
     }
 
     private fun ofTheCall(chain: Interceptor.Chain): Response {
         val request = chain.request()
         val token =
             asking {
-                hosts.check(request.url.toUri())
+                hosts.check(request.place())
                 session.tryToken() ?: awaited(chain)
             } ?: return chain.proceed(request)
         val (response, carried) = attempt(chain, request, token)
@@ -84,7 +93,7 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
         val another =
             try {
                 asking { awaited(chain) }
-            } catch (error: IOException) {
+            } catch (error: Throwable) {
                 response.close()
                 throw error
             }
@@ -94,7 +103,7 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
     }
 
     private fun attempt(chain: Interceptor.Chain, request: Request, token: Token): Pair<Response, Carried> {
-        val carried = Carried(token)
+        val carried = Carried(this, token)
         // The caller's own under this name is not for redirects either.
         val ours = request.newBuilder().removeHeader(token.headerName).tag(Carried::class.java, carried).build()
         val response = chain.proceed(ours)
@@ -134,6 +143,12 @@ public class FlyteAuthInterceptor(private val session: Session, vararg hosts: St
             }
         }
     }
+}
+
+private fun Request.place(): Place {
+    val name = if (':' in url.host) "[${url.host}]" else url.host
+    val user = if (url.username.isEmpty() && url.password.isEmpty()) "" else "user@"
+    return Place(url.scheme, "$user$name:${url.port}", headers("Host"))
 }
 
 /** What went wrong with the session, where OkHttp takes an `IOException` alone; [error] is the session's own. */
