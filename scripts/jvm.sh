@@ -58,7 +58,7 @@ example)
   fi
   [ -d jvm/target/classes ] || scripts/jvm.sh install
   # As a user has it: from a repository, with what its POM names and nothing else.
-  "${maven[@]}" package -DskipTests
+  "${maven[@]}" package -Dmaven.test.skip=true
   version=$(sed -n '0,/<version>/s/.*<version>\(.*\)<\/version>.*/\1/p' jvm/pom.xml)
   repository=$(mvn --quiet --batch-mode -Dstyle.color=never help:evaluate -Dexpression=settings.localRepository -DforceStdout |
     sed 's/\x1b\[[0-9;]*m//g')
@@ -92,7 +92,7 @@ runner)
 package)
   scripts/uniffi.sh package
   natives target/uniffi/release target/jvm/natives-release
-  "${maven[@]}" package -DskipTests -Dflyteauth.natives="$root/target/jvm/natives-release" -Dflyteauth.build="$root/target/jvm/release"
+  "${maven[@]}" package -Dmaven.test.skip=true -Dflyteauth.natives="$root/target/jvm/natives-release" -Dflyteauth.build="$root/target/jvm/release"
   mkdir -p dist/jvm
   cp target/jvm/release/flyte-auth-*.jar dist/jvm/
   cp jvm/pom.xml "dist/jvm/flyte-auth-$(sed -n '0,/<version>/s/.*<version>\(.*\)<\/version>.*/\1/p' jvm/pom.xml).pom"
