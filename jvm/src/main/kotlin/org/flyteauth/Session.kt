@@ -102,7 +102,7 @@ public class Session private constructor(internal val native: NativeSession) : A
     public fun headersBlocking(): Map<String, String> = headers(tokenBlocking())
 
     /** As [headers]. */
-    public fun headersAsync(): CompletableFuture<Map<String, String>> = tokenAsync().thenApply { headers(it) }
+    public fun headersAsync(): CompletableFuture<Map<String, String>> = future { headers() }
 
     private fun headers(token: Token?): Map<String, String> =
         if (token == null) emptyMap() else mapOf(token.headerName to token.headerValue)

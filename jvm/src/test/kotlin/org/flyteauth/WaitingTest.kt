@@ -75,9 +75,9 @@ class WaitingTest {
     @Test
     fun `cancelling a future ends the wait, not the refresh`() = endsTheWaitOnly { session ->
         val before = sandbox.requestsTo("/oauth2/token")
-        val call = session.tokenAsync()
+        val (call, headers) = session.tokenAsync() to session.headersAsync()
         sandbox.served("/oauth2/token", before + 1)
-        assertTrue(call.cancel(true))
+        assertTrue(call.cancel(true) && headers.cancel(true))
         assertThrows(CancellationException::class.java) { call.get(1, TimeUnit.SECONDS) }
     }
 
