@@ -16,14 +16,13 @@ private val NOBODY_KNOWS: Instant = Instant.parse("9999-12-31T23:59:59Z")
 /**
  * flytekit-java's service: `--auth-mode flyte_auth` takes tokens from the session of this machine, with no patch.
  *
- * flytekit-java finds it on its class path by `ServiceLoader` (`jflyte-api`, `TokenSourceFactoryRegistrar`). The
- * endpoint
- * is `FLYTE_PLATFORM_URL` (without TLS if `FLYTE_PLATFORM_INSECURE` is `true`), else that of Flyte's configuration;
- * everything else as in [Session.fromConfig].
+ * flytekit-java finds it by `ServiceLoader` (`jflyte-api`, `TokenSourceFactoryRegistrar`) in its module folders, not on
+ * its class path: this jar and those it needs make one folder in `FLYTE_INTERNAL_MODULE_DIR`. The endpoint is
+ * `FLYTE_PLATFORM_URL`, with TLS unless `FLYTE_PLATFORM_INSECURE` is `true`, since there flytekit-java sends the token;
+ * what of the two is not set, and everything else, is as in [Session.fromConfig].
  *
  * Whoever chooses that mode chose that the person at the terminal may be asked to sign in; where nobody can answer
- * nobody
- * is asked.
+ * nobody is asked.
  */
 public class FlyteAuthTokenSourceFactoryRegistrar : TokenSourceFactoryRegistrar() {
     /** Reads nothing but [env], which flytekit-java gives for every mode, chosen or not. */
@@ -36,15 +35,15 @@ private class Factory(private val env: Map<String, String>) : TokenSourceFactory
 
     override fun getTokenSource(): TokenSource {
         val options = SessionOptions().endpoint(env["FLYTE_PLATFORM_URL"]?.ifBlank { null })
-        if (env["FLYTE_PLATFORM_INSECURE"]?.trim().equals("true", ignoreCase = true)) options.insecure(true)
+        // As flytekit-java reads it (jflyte-utils, `Config`): whatever is not "true" means TLS.
+        env["FLYTE_PLATFORM_INSECURE"]?.let { options.insecure(it.toBoolean()) }
         return FlyteAuthTokenSource(Session.fromConfig(options))
     }
 }
 
 /**
- * A session's tokens for flytekit-java, which asks before every call and sends them as `authorization: Bearer …`,
- * whatever
- * header the server named.
+ * A session's tokens for flytekit-java, which asks before every call and sends them as `flyte-authorization: Bearer …`
+ * (flyteadmin's own default), whatever header the server named.
  */
 public class FlyteAuthTokenSource(private val session: Session) : TokenSource {
     /**

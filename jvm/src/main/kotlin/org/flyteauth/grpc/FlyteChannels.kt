@@ -12,7 +12,9 @@ import java.io.File
 import java.io.IOException
 import java.net.InetSocketAddress
 import java.net.URI
+import java.net.URISyntaxException
 import java.net.URLDecoder
+import java.net.UnknownHostException
 import java.security.GeneralSecurityException
 import org.flyteauth.FlyteAuthException
 import org.flyteauth.Session
@@ -31,7 +33,8 @@ public object FlyteChannels {
      * ```
      *
      * @throws org.flyteauth.ConfigException code `no_endpoint`: the session has an issuer alone;
-     * `certificate_unreadable`.
+     * `certificate_unreadable`; `key_unsupported`: not PKCS #8; `proxy_unsupported`: grpc-java has no TLS on
+     * the way to a proxy; `proxy_invalid`.
      */
     @JvmStatic public fun channel(session: Session): ManagedChannel = builder(session).build()
 
@@ -75,9 +78,24 @@ public object FlyteChannels {
             at.caCert?.let { path -> builder.trustManager(*reading(path) { Roots.besides(File(path)) }) }
         }
         val chain = at.clientCert
-        // The key may stand in the certificate's file.
-        if (chain != null) reading(chain) { builder.keyManager(File(chain), File(at.clientKey ?: chain)) }
+        if (chain != null) {
+            // The key may stand in the certificate's file.
+            val key = at.clientKey ?: chain
+            reading(key) { checkKey(File(key)) }
+            reading(chain) { builder.keyManager(File(chain), File(key)) }
+        }
         return builder.build()
+    }
+
+    /** Of a key in another form grpc-java says only later that it is none, and not where. */
+    private fun checkKey(file: File) {
+        if ("-----BEGIN PRIVATE KEY-----" in file.readText(Charsets.ISO_8859_1)) return
+        throw FlyteAuthException.config(
+            "key_unsupported",
+            "$file: Java takes no private key but one in PKCS #8, without a password",
+            "Convert it: openssl pkcs8 -topk8 -nodes -in ${file.name} -out pkcs8.pem",
+            "clientKey",
+        )
     }
 
     private fun <T> reading(path: String, work: () -> T): T =
@@ -100,19 +118,44 @@ public object FlyteChannels {
 
     /** Every connection by CONNECT, with the user name and password of the proxy's address. */
     private fun through(secret: Secret): ProxyDetector {
-        val proxy = URI(secret.reveal())
-        val port = if (proxy.port >= 0) proxy.port else if (proxy.scheme == "https") 443 else 80
-        val (user, password) =
-            (proxy.rawUserInfo?.split(':', limit = 2).orEmpty() + listOf(null, null)).map {
-                it?.let { text -> URLDecoder.decode(text.replace("+", "%2B"), Charsets.UTF_8) }
-            }
+        val text = secret.reveal()
+        val scheme = text.substringBefore("://", "http").lowercase()
+        val authority = text.substringAfter("://").split('/', '?', '#').first()
+        // A password may itself hold an @: what counts is the last one. No parser sees it, whose errors would show it.
+        val user = authority.substringBeforeLast('@', "").split(':', limit = 2).map(::decoded)
+        val at = proxyAt(scheme, authority.substringAfterLast('@'))
         return ProxyDetector { address ->
+            val proxy = InetSocketAddress(at.host, if (at.port >= 0) at.port else 80)
+            if (proxy.isUnresolved) throw UnknownHostException("the proxy ${at.host}")
             HttpConnectProxiedSocketAddress.newBuilder()
                 .setTargetAddress(address as InetSocketAddress)
-                .setProxyAddress(InetSocketAddress(proxy.host, port))
-                .setUsername(user)
-                .setPassword(password)
+                .setProxyAddress(proxy)
+                .setUsername(user[0].ifEmpty { null })
+                .setPassword(user.getOrNull(1))
                 .build()
         }
     }
+
+    private fun proxyAt(scheme: String, place: String): URI {
+        if (scheme == "https") {
+            val what = "grpc-java has no TLS on the way to a proxy"
+            throw FlyteAuthException.config("proxy_unsupported", what, "Use an http:// proxy", "httpProxyURL")
+        }
+        val at =
+            try {
+                URI("http://$place")
+            } catch (_: URISyntaxException) {
+                null
+            }
+        if (scheme == "http" && at?.host != null) return at
+        val what = "httpProxyURL is not the URL of an HTTP proxy"
+        throw FlyteAuthException.config("proxy_invalid", what, "Write it as http://proxy.example:3128", "httpProxyURL")
+    }
+
+    private fun decoded(text: String): String =
+        try {
+            URLDecoder.decode(text.replace("+", "%2B"), Charsets.UTF_8)
+        } catch (_: IllegalArgumentException) {
+            text
+        }
 }

@@ -5,11 +5,22 @@ import io.grpc.Status
 import java.util.concurrent.CompletionException
 import java.util.concurrent.ExecutionException
 import org.flyteauth.FlyteAuthException
+import org.flyteauth.ServerException
 import org.flyteauth.Token
 
-/** The metadata key that takes this token. */
+/**
+ * The metadata key that takes this token.
+ *
+ * @throws ServerException code `header_unusable`: grpc-java has fewer names than HTTP.
+ */
 internal fun keyOf(token: Token): Metadata.Key<String> =
-    Metadata.Key.of(token.headerName, Metadata.ASCII_STRING_MARSHALLER)
+    try {
+        Metadata.Key.of(token.headerName, Metadata.ASCII_STRING_MARSHALLER)
+    } catch (error: IllegalArgumentException) {
+        val what = "the server wants tokens in \"${token.headerName}\", which is no key of gRPC's metadata"
+        val next = "Ask its operator for another authorization_metadata_key"
+        throw ServerException("$what. $next", "header_unusable", false, error)
+    }
 
 /** The token's header alone under its name. */
 internal fun Metadata.replace(token: Token) {

@@ -45,6 +45,9 @@ class AdminService(private val verifier: Verifier, private val header: String = 
     /** The next calls, and how many, that are rejected whatever their token. */
     val rejects = AtomicInteger()
 
+    /** The header that no call gets in with any more. */
+    @Volatile var revoked: String? = null
+
     /** What each call that is not rejected ends with, if not OK. */
     @Volatile var ends: Status? = null
 
@@ -88,7 +91,7 @@ class AdminService(private val verifier: Verifier, private val header: String = 
 
         private fun isGood(value: String?): Boolean =
             try {
-                value != null && value.startsWith("Bearer ") && verifier.verifyBlocking(value.drop(7)).issuer != null
+                value != null && value != revoked && value.startsWith("Bearer ") && verifier.verifyBlocking(value.drop(7)).issuer != null
             } catch (_: FlyteAuthException) {
                 false
             }
