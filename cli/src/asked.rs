@@ -2,7 +2,8 @@
 //! and a login that was begun can be waited for by many.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flyte_auth::interaction::surroundings::BrowserVariable;
@@ -12,6 +13,7 @@ use flyte_auth::{Error, ErrorKind, Result};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::person;
 
@@ -132,13 +134,16 @@ pub struct Person {
     /// Where a callback opens it.
     browser: Option<Browser>,
     pastes: bool,
+    /// The login's deadline, if it has one that a clock can show.
+    until: Option<Instant>,
 }
 
 impl Person {
-    /// The person, and what comes of them.
-    pub fn new(opens_browser: bool, pastes: bool) -> (Self, UnboundedReceiver<Wish>) {
+    /// The person of a login that begins now, and what comes of them.
+    pub fn new(login: &LoginOptions, opens_browser: bool, pastes: bool) -> (Self, UnboundedReceiver<Wish>) {
         let (wishes, asks) = unbounded_channel();
-        (Self { wishes, browser: opens_browser.then(Browser::default), pastes }, asks)
+        let until = Instant::now().checked_add(login.timeout);
+        (Self { wishes, browser: opens_browser.then(Browser::default), pastes, until }, asks)
     }
 
     /// Where a callback's answer is awaited.
@@ -157,8 +162,14 @@ impl UserInteraction for Person {
         let (sender, answer) = mpsc::sync_channel(1);
         *browser.awaited() = Some(sender);
         let _ = self.wishes.send(Wish::Open(url.to_owned()));
-        // The runtime's other thread goes on; whoever ends the login drops the sender.
-        tokio::task::block_in_place(|| answer.recv()).unwrap_or(false)
+        // The runtime's other thread goes on; whoever ends the login drops the sender. But the timer of the login's deadline
+        // belongs to the task that waits here: it must get its turn, whatever the callback does.
+        let left = self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match tokio::task::block_in_place(|| answer.recv_timeout(left)) {
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        }
     }
 
     fn pasted(&self) -> BoxFuture<'_, String> {

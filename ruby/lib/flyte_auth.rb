@@ -17,6 +17,7 @@ require "io/wait"
 require_relative "flyte_auth/version"
 require_relative "flyte_auth/native_library"
 require_relative "flyte_auth/generated"
+require_relative "flyte_auth/handles"
 require_relative "flyte_auth/errors"
 require_relative "flyte_auth/arguments"
 require_relative "flyte_auth/outcomes"
@@ -25,5 +26,10 @@ require_relative "flyte_auth/login"
 require_relative "flyte_auth/session"
 require_relative "flyte_auth/verifier"
 
-# A refresh that is on its way to the store arrives.
-at_exit { FlyteAuth::Native.end_of_process }
+# A refresh that is on its way to the store arrives; Ctrl-C ends the wait for it. Ruby's own sleep lets the callbacks of other
+# threads run meanwhile, which the refresh may wait for.
+at_exit do
+  clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+  till = clock.call + 20
+  sleep 0.005 while FlyteAuth::Native.is_ending && clock.call < till
+end

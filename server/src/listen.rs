@@ -1,5 +1,10 @@
 //! Sockets: both loopback addresses on one port, HTTP/1.1 and HTTP/2 on each, TLS where there is a certificate.
 
+mod work;
+
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -17,24 +22,39 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::io::InspectReader;
 use tower::Service as _;
+
+use self::work::Work;
 
 /// Headers of a request over HTTP/2, in bytes; hyper's own limit for HTTP/1.1 is larger.
 const LARGEST_HEADERS: u32 = 128 * 1024;
+
+/// A peer over HTTP/2 that went away without a word is found out after so long, and so long.
+const PING: Duration = Duration::from_secs(60);
+const PONG: Duration = Duration::from_secs(20);
+
+/// From the word that a connection ends to its end.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// How long a port waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// From connection to the end of the TLS handshake, and to the end of the request's headers.
     pub headers: Duration,
+    /// Without a request in work. HTTP/1.1 has less: the next headers are to come within `headers`.
+    pub idle: Duration,
     /// How long requests in work may go on after the stop.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { headers: Duration::from_secs(10), drain: Duration::from_secs(2) }
+        // Clients of gRPC keep a connection between their calls, and make another without being asked to.
+        let idle = Duration::from_secs(300);
+        Self { headers: Duration::from_secs(10), idle, drain: Duration::from_secs(2) }
     }
 }
 
@@ -240,16 +260,30 @@ async fn exchange<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let in_requests = reset.clone();
+    let work = Work::new();
+    let in_work = Arc::clone(&work);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(in_requests.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().call(Request::from(request))
+        let answer = app.clone().call(Request::from(request));
+        let request = in_work.begin();
+        async move { answer.await.map(|answer| answer.map(|body| request.with(body))) }
     });
+    let read = Arc::clone(&work);
+    let stream = InspectReader::new(stream, move |bytes| read.read(bytes.len()));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(LARGEST_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(LARGEST_HEADERS)
+        .keep_alive_interval(Some(PING))
+        .keep_alive_timeout(PONG);
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut stopping = false;
+    // hyper has no time by which a connection must say anything at all, and for HTTP/2 none by which it must ask.
+    let mut idle = std::pin::pin!(tokio::time::sleep(limits.headers));
+    let mut parting = false;
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -263,6 +297,20 @@ async fn exchange<S>(
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
+            }
+            () = &mut idle => {
+                let now = Instant::now();
+                match work.until(&limits) {
+                    None => idle.as_mut().reset(now + limits.headers),
+                    Some(until) if until > now => idle.as_mut().reset(until),
+                    Some(_) if parting => return,
+                    // Whoever speaks HTTP/2 is told that it ends (GOAWAY), and loses no request that is on its way.
+                    Some(_) => {
+                        parting = true;
+                        connection.as_mut().graceful_shutdown();
+                        idle.as_mut().reset(now + PARTING);
+                    }
+                }
             }
         }
     }

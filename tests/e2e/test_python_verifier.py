@@ -130,6 +130,7 @@ BAD: dict[str, tuple[Callable, str]] = {
     "an ID token": (lambda maker: signed(maker, typ="JWT", client_id=None, scope=None, nonce="n"), "token_type"),
     "a logout token": (lambda maker: signed(maker, typ="logout+jwt"), "token_type"),
     "no token": (lambda maker: "no-token", "token_malformed"),
+    "half a character": (lambda maker: "\ud800" + signed(maker), "token_malformed"),
     "too large": (lambda maker: signed(maker, filler="x" * 300_000), "token_too_large"),
 }
 

@@ -3,6 +3,8 @@
 Where a defect cannot exist here, the nearest thing that can be seen from outside is tested, and the test says so."""
 
 import base64
+import http.client
+import itertools
 import json
 import stat
 import time
@@ -195,6 +197,14 @@ def test_d09_no_header_chooses_the_rules_of_another_origin(tmp_path):
     with planes.scene(tmp_path, {"auth": {"disableForGrpc": True}}) as plane:
         for headers in ({"Grpc-Metadata-From_http": "false"}, {"from_http": "false"}, {"from-http": "false"}):
             assert plane.get("/api/v1/projects", headers=headers).status_code == 401, headers
+        # What is in a request says no more of its kind than its name does.
+        before = len(plane.web.calls)
+        for method, path in itertools.product(("GET", "POST", "DELETE"), ("/api/v1/projects", "/api/v1", "/console")):
+            for content_type in ("application/grpc", "application/grpc+proto"):
+                asked = {"content-type": content_type}
+                reply = requests.request(method, plane.url + path, headers=asked, allow_redirects=False, timeout=10)
+                assert reply.status_code in (401, 302), (method, path, reply.status_code)
+        assert len(plane.web.calls) == before
         wire, _ = channel(plane)
         with wire:
             assert admin_pb2_grpc.AdminServiceStub(wire).ListProjects(project_pb2.ProjectListRequest()).projects
@@ -469,6 +479,17 @@ def test_d23_the_port_counts(tmp_path):
         token = plane.machine_token()
         assert plane.get("/me", token).status_code == 200
         assert plane.get("/me", token, headers={"host": urlsplit(uris[0]).netloc}).status_code == 401
+        # The target's host goes before the header's (RFC 9112 section 3.2.2): the service behind is told that one.
+        before = len(plane.web.calls)
+        for target, host, status in ((uris[0], own, 401), (own, uris[0], 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", urlsplit(plane.url).port, timeout=10)
+            connection.putrequest("GET", f"{target}/api/v1/x", skip_host=True)
+            connection.putheader("Host", urlsplit(host).netloc)
+            connection.putheader("Authorization", f"Bearer {token}")
+            connection.endheaders()
+            assert connection.getresponse().status == status, target
+            connection.close()
+        assert [sent["host"] for _, _, sent, _ in plane.web.calls[before:]] == [urlsplit(own).netloc]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 from harness import plane as planes
-from harness.plane import CLI_REDIRECT, DEVICE_GRANT, PROPELLER_SECRET, Visitor, claims, header, quoted
+from harness.plane import CLI_REDIRECT, DEVICE_GRANT, PROPELLER_SECRET, Visitor, claims, header, inputs, quoted
 
 PROPELLER = ("flytepropeller", quoted(PROPELLER_SECRET))
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -251,6 +251,23 @@ def test_user_codes_cannot_be_tried_by_strangers_nor_for_ever(plane, alice):
         for second in "BCDFGH"
     ]
     assert statuses[0] == 200 and statuses[-1] == 429
+
+
+def test_user_codes_cannot_be_tried_by_answering_either(plane):
+    bob = Visitor(plane, "bob@example.org").signs_in()
+    device = begun(plane)
+    form = inputs(bob.step("GET", device["verification_uri_complete"])) | {"action": "deny"}
+
+    def answer(user_code: str) -> int:
+        origin = {"origin": plane.url}
+        decision = f"{plane.url}/device/decision"
+        return bob.step("POST", decision, data=form | {"user_code": user_code}, headers=origin).status_code
+
+    statuses = [answer(f"BBBB-BB{first}{second}") for first in "BCDFG" for second in "BCDFGH"]
+    assert statuses[0] == 400 and statuses[-1] == 429
+    assert answer(device["user_code"]) == 429
+    # Nobody answered it: neither yes nor no.
+    assert polled(plane, device).json()["error"] == "authorization_pending"
 
 
 def test_requests_that_wait_for_somebody_are_limited(tmp_path):

@@ -63,8 +63,11 @@ class ArgumentsTest < Minitest::Test
     refute_includes verified.inspect, token
     strict = FlyteAuth::Verifier.new(issuer: sandbox.issuer, audience: "somebody else")
     assert_equal "token_audience", assert_raises(FlyteAuth::AccessDeniedError) { strict.verify(token) }.code
-    ["", "a.b.c", "#{token[0...-8]}AAAAAAAA"].each do |wrong|
+    # As Rack gives a header: bytes.
+    ["", "a.b.c", "#{token[0...-8]}AAAAAAAA", "\xff.b.c", "\xff.b.c".b, "\x81".dup.force_encoding("Shift_JIS")].each do |wrong|
       assert_raises(FlyteAuth::AccessDeniedError) { verifier.verify(wrong) }
+      assert_raises(FlyteAuth::AccessDeniedError) { verifier.verify_id_token(wrong, client_id: "flytepropeller") }
+      assert_raises(FlyteAuth::AccessDeniedError) { verifier.verify_logout_token(wrong, client_id: "flytepropeller") }
     end
     assert_raises(FlyteAuth::AccessDeniedError) { verifier.verify_id_token(token, client_id: "flytepropeller") }
     assert_raises(FlyteAuth::AccessDeniedError) { verifier.verify_logout_token(token, client_id: "flytepropeller") }

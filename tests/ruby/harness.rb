@@ -4,8 +4,10 @@ require "io/console"
 require "json"
 require "net/http"
 require "open3"
+require "pp"
 require "tmpdir"
 require "timeout"
+require "yaml"
 
 # A home of its own: nobody reads or writes the developer's.
 HOME = Dir.mktmpdir("flyte-auth-home")

@@ -74,6 +74,64 @@ class PackageTest < Minitest::Test
     sandbox&.stop
   end
 
+  # Their callbacks need Ruby's lock, and the runtime has two threads.
+  def test_a_refresh_arrives_though_other_threads_wait
+    sandbox = Sandbox.new("--auto-approve", ALICE, "--rotate-refresh-tokens", "--access-token-lifetime", "2")
+    session = FlyteAuth::Session.for_endpoint(sandbox.http)
+    sandbox.sign_in(session)
+    sleep 2.1
+    asks = <<~RUBY
+      require "flyte_auth"
+      others = Array.new(3) do
+        FlyteAuth::Session.for_endpoint("#{sandbox.http}", store: "memory", client_id: "flytepropeller", client_secret: "foobar")
+      end
+      Thread.new { FlyteAuth::Session.for_endpoint("#{sandbox.http}").token }
+      $stdout.puts; $stdout.flush; $stdin.gets
+      others.each { |other| Thread.new { other.token } }
+      $stdin.gets
+    RUBY
+    took = nil
+    before = sandbox.requests_to("/oauth2/token")
+    sandbox.fault("delay-2500", 1, "/oauth2/token")
+    Open3.popen2(RbConfig.ruby, "-I", File.join(ROOT, "target/ruby/lib"), "-e", asks) do |input, output, program|
+      output.gets
+      sandbox.served("/oauth2/token", before + 1)
+      sandbox.fault("delay-700", 3, "/oauth2/token")
+      input.puts
+      sandbox.served("/oauth2/token", before + 4)
+      input.puts
+      begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      assert program.value.success?
+      took = Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun
+    end
+    assert_operator took, :<, 10
+    assert_equal "authorization\n", says({}, "require 'flyte_auth'; puts FlyteAuth::Session.for_endpoint('#{sandbox.http}').token.header_name")
+  ensure
+    sandbox&.stop
+  end
+
+  def test_an_interrupt_ends_the_end
+    sandbox = Sandbox.new("--auto-approve", ALICE, "--access-token-lifetime", "2")
+    sandbox.sign_in(FlyteAuth::Session.for_endpoint(sandbox.http))
+    sleep 2.1
+    asks = "require 'flyte_auth'; Thread.new { FlyteAuth::Session.for_endpoint('#{sandbox.http}').token }; $stdin.gets"
+    before = sandbox.requests_to("/oauth2/token")
+    sandbox.fault("delay-9000", 1, "/oauth2/token")
+    command = [RbConfig.ruby, "-I", File.join(ROOT, "target/ruby/lib"), "-e", asks]
+    Open3.popen2(*command, err: File::NULL) do |input, _, program|
+      sandbox.served("/oauth2/token", before + 1)
+      input.puts
+      begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      sleep 0.5
+      assert program.alive?, "it waits for the refresh"
+      Process.kill(:INT, program.pid)
+      assert program.value.signaled?
+      assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun, :<, 5
+    end
+  ensure
+    sandbox&.stop
+  end
+
   def test_the_readmes_ruby_runs
     sandbox = Sandbox.new("--auto-approve", ALICE)
     blocks = File.read(File.join(ROOT, "ruby/README.md")).scan(/```ruby\n(.*?)```/m).flatten

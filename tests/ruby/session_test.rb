@@ -102,7 +102,7 @@ class SessionTest < Minitest::Test
     address = events.find { |event| event.kind == "url" }
     assert address.opened
     assert_equal address.message, address.to_s
-    refute_includes address.inspect, address.url
+    [address.inspect, address.pretty_inspect].each { |shown| refute_includes shown, address.url }
   end
 
   def test_what_a_callback_raises_comes_out_and_frees_the_port
@@ -116,9 +116,47 @@ class SessionTest < Minitest::Test
     SANDBOX.sign_in(SANDBOX.session)
   end
 
+  # None of them a StandardError, which is all that the generated half catches.
+  def test_whatever_a_callback_raises_ends_the_login_at_once
+    [NotImplementedError.new("later"), SystemExit.new(3), SystemStackError.new("deep")].each do |mine|
+      [[:on_event, ->(_) { raise mine }], [:open_browser, ->(_) { raise mine }], [:paste, -> { raise mine }]].each do |name, callback|
+        others = name == :open_browser ? {} : { no_browser: true }
+        error = assert_raises(mine.class) do
+          Timeout.timeout(10) { SANDBOX.session.login(flow: "pkce", **others, name => callback) }
+        end
+        assert_same mine, error, name
+      end
+    end
+    SANDBOX.sign_in(SANDBOX.session)
+  end
+
+  def test_a_callback_that_blocks_holds_no_deadline_up
+    begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    assert_raises(FlyteAuth::LoginCancelledError) do
+      SANDBOX.session.login(flow: "pkce", timeout: 1, open_browser: ->(_) { sleep 8 })
+    end
+    assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun, :<, 6
+  end
+
+  def test_a_wrong_argument_ends_no_login
+    login = SANDBOX.session.begin_login(flow: "pkce", no_browser: true)
+    assert_raises(TypeError) { login.finish(timeout: "60") }
+    finished = Thread.new { login.finish }
+    SANDBOX.visit(login.url)
+    assert finished.value.has_auth
+  end
+
   def test_a_deadline_ends_a_login
     assert_raises(FlyteAuth::LoginCancelledError) do
       SANDBOX.session.login(flow: "pkce", no_browser: true, timeout: 0.3, on_event: ->(_) {})
+    end
+  end
+
+  def test_a_login_that_ends_while_somebody_pastes_says_why
+    15.times do
+      assert_raises(FlyteAuth::LoginCancelledError) do
+        SANDBOX.session.login(flow: "pkce", no_browser: true, timeout: 0.2, paste: -> { sleep })
+      end
     end
   end
 
@@ -143,7 +181,21 @@ class SessionTest < Minitest::Test
     [token, machine, machine.status, [token], { token: }].each do |one|
       [one.to_s, one.inspect, JSON.generate([one])].each { |text| refute_includes text, token.value }
     end
-    assert_raises(TypeError) { Marshal.dump(token) }
+  end
+
+  # Used later, a copy would be a pointer to nothing.
+  def test_what_is_native_has_no_copies
+    machine = SANDBOX.machine
+    login = SANDBOX.session.begin_login(flow: "pkce", no_browser: true)
+    verifier = FlyteAuth::Verifier.new(issuer: "https://idp.example.org", audience: "flyte")
+    [machine, machine.token, login, verifier].each do |one|
+      assert_raises(TypeError) { Marshal.dump(one) }
+      assert_raises(TypeError) { YAML.dump(one) }
+      assert_raises(TypeError) { one.instance_variable_get(:@native).dup }
+    end
+    assert_equal machine.token, machine.dup.token
+  ensure
+    login&.cancel
   end
 
   # Ends in the child itself: Minitest would run there once more.

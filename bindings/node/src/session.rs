@@ -332,7 +332,7 @@ impl Session {
     pub fn run_login(&self, options: LoginOptions, opens_browser: bool, pastes: bool) -> napi::Result<LoginRun> {
         let session = self.open().map_err(raise)?;
         let options = login::options(&options, opens_browser).map_err(raise)?;
-        let (person, asks) = Person::new(opens_browser, pastes);
+        let (person, asks) = Person::new(&options, opens_browser, pastes);
         LoginRun::start(session, options, person, asks).map_err(raise)
     }
 

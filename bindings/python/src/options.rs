@@ -25,6 +25,12 @@ pub(crate) fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     text.extract().map_err(|_| PyTypeError::new_err(format!("{name} must be a str that UTF-8 can carry")))
 }
 
+/// What somebody else wrote: what UTF-8 cannot carry becomes another text, which is no token.
+pub(crate) fn foreign(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = value.cast::<PyString>().map_err(|_| wrong(name, "str", value))?;
+    Ok(text.to_string_lossy().into_owned())
+}
+
 /// As [`text`]; `None` is not given.
 pub(crate) fn text_or_none(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
     value.map(|value| text(name, value)).transpose()

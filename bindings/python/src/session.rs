@@ -361,7 +361,7 @@ impl Session {
     ) -> PyResult<LoginRun> {
         let session = self.open()?;
         let options = login::options([flow, no_browser, timeout], opens_browser)?;
-        let (person, asks) = Person::new(opens_browser, pastes);
+        let (person, asks) = Person::new(&options, opens_browser, pastes);
         LoginRun::start(session, options, person, asks)
     }
 

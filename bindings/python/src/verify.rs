@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyMapping, PyString};
 use crate::call::Call;
 use crate::convert::{Json, time};
 use crate::error::raise;
-use crate::options::{flag, seconds, text, text_or_none, texts};
+use crate::options::{flag, foreign, seconds, text, text_or_none, texts};
 
 /// An access token that was verified: by its signature, or by the authorization server's word (RFC 7662).
 #[pyclass(frozen, module = "flyte_auth", weakref)]
@@ -124,7 +124,7 @@ pub(crate) struct Verifier {
 }
 
 fn token(value: &Bound<'_, PyAny>) -> PyResult<AccessToken> {
-    Ok(AccessToken::new(text("token", value)?))
+    Ok(AccessToken::new(foreign("token", value)?))
 }
 
 fn verified(py: Python<'_>, inner: Arc<verify::VerifiedToken>) -> PyResult<Py<PyAny>> {
@@ -186,10 +186,11 @@ impl Verifier {
         nonce: Option<&Bound<'_, PyAny>>,
         access_token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Call> {
-        let id_token = IdToken::new(text("token", token)?);
+        let id_token = IdToken::new(foreign("token", token)?);
         let client_id = text("client_id", client_id)?;
         let nonce = text_or_none("nonce", nonce)?;
-        let access_token = text_or_none("access_token", access_token)?.map(AccessToken::new);
+        let access_token = access_token.map(|token| foreign("access_token", token)).transpose()?;
+        let access_token = access_token.map(AccessToken::new);
         let verifier = self.inner.clone();
         let work = async move {
             verifier.verify_id_token(&id_token, &client_id, nonce.as_deref(), access_token.as_ref()).await
@@ -203,7 +204,7 @@ impl Verifier {
     /// `verify_logout_token()` as a call.
     #[pyo3(name = "_start_verify_logout_token")]
     fn start_verify_logout_token(&self, token: &Bound<'_, PyAny>, client_id: &Bound<'_, PyAny>) -> PyResult<Call> {
-        let token = text("token", token)?;
+        let token = foreign("token", token)?;
         let client_id = text("client_id", client_id)?;
         let verifier = self.inner.clone();
         Call::start(async move { verifier.verify_logout_token(&token, &client_id).await }, |py, inner| {

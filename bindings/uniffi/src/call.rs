@@ -42,6 +42,18 @@ pub fn end_of_process() {
     });
 }
 
+/// As [`end_of_process`] for a language that waits by itself, because what is waited for needs a lock of it: lets no refresh
+/// begin, and says whether one is on its way to the store.
+#[uniffi::export]
+pub fn is_ending() -> bool {
+    let mut is_under_way = false;
+    host::end_of_process(|_| {
+        is_under_way = true;
+        false
+    });
+    is_under_way
+}
+
 #[expect(clippy::disallowed_methods, reason = "there is no runtime to sleep in at the process's end")]
 fn pause(duration: std::time::Duration) {
     std::thread::sleep(duration);

@@ -270,7 +270,7 @@ pub(crate) async fn prompted(
     opens_browser: bool,
     pastes: bool,
 ) -> Result<core::LoginOutcome> {
-    let (person, wishes) = Person::new(opens_browser, pastes);
+    let (person, wishes) = Person::new(&options, opens_browser, pastes);
     let browser = person.browser();
     let mut login = tokio::spawn(async move { session.login(&options, &person).await });
     let _serving = Serving { _login: EndsTask(login.abort_handle()), browser: browser.clone() };

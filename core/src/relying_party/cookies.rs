@@ -39,10 +39,12 @@ impl Held {
     }
 }
 
-/// Every cookie of a request, in order.
+/// Every cookie of a request that is text, in order. Browsers send all in one line, and some applications beside this one
+/// set what is no text.
 pub(super) fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| {
+    let lines = headers.get_all(header::COOKIE).into_iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|pair| {
+        let pair = std::str::from_utf8(pair).ok()?;
         let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
         Some((name, value))
     })

@@ -17,6 +17,13 @@ module FlyteAuth
       raise ArgumentError, "#{name} cannot be written as UTF-8"
     end
 
+    # What somebody else wrote: bytes that are no text make it another text, which is no token.
+    def foreign(name, value)
+      raise TypeError, "#{name} must be a String, not #{value.class}" unless value.is_a?(String)
+
+      value.encode(Encoding::UTF_8, invalid: :replace, undef: :replace, replace: "\u{FFFD}").scrub
+    end
+
     def path(name, value)
       text(name, value.respond_to?(:to_path) ? value.to_path : value)
     end

@@ -27,7 +27,11 @@ module FlyteAuth
 
     def keeping
       yield
-    rescue StandardError => error
+    # All of them: of an Exception that is no StandardError the generated half would know nothing, and the login go on.
+    rescue Exception => error # rubocop:disable Lint/RescueException
+      # The login has ended without this callback.
+      raise if error.is_a?(Native.const_get(:UniffiInternalCancelled))
+
       @raised ||= error
       raise Native::PromptError::Failed.new, cause: nil
     end
@@ -73,6 +77,8 @@ module FlyteAuth
     #
     # Raises LoginCancelledError (declined, or too late), FlyteAuth::Error as the server answers.
     def finish(redirect_url: nil, timeout: nil)
+      # An argument that is wrong ends nothing.
+      done = true
       redirect_url &&= Arguments.text("redirect_url", redirect_url)
       timeout &&= Arguments.duration("timeout", timeout)
       done = false

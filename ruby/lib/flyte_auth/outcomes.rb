@@ -12,6 +12,8 @@ module FlyteAuth
 
       # Without the address and the code: they are for the person, not for a log.
       def inspect = "LoginEvent(#{kind})"
+
+      def pretty_print(printer) = printer.text(inspect)
     end
 
   # What a login did: whether the endpoint has auth at all, whether another program's login was shared, who it is

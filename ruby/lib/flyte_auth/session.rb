@@ -126,8 +126,8 @@ module FlyteAuth
       begin
         outcome = FlyteAuth.waiting { @native.login_with(ways, prompt, !open_browser.nil?, !paste.nil?) }
       rescue Error => error
-        # What a callback raised says more than that it did.
-        raise prompt.raised || error, cause: nil
+        # What a callback raised says more than that it did, but what ended the login otherwise is no affair of its.
+        raise (error.code == "prompt_failed" && prompt.raised) || error, cause: nil
       end
       FlyteAuth.filled(LoginOutcome, outcome)
     end

@@ -87,7 +87,7 @@ module FlyteAuth
     # Raises AccessDeniedError (its code is the failed check: `token_expired`, `token_audience`, …), NetworkError or
     # ServerError (the issuer's keys cannot be had). No message holds anything of the token.
     def verify(token)
-      text = Arguments.text("token", token)
+      text = Arguments.foreign("token", token)
       known = FlyteAuth.translating { @native.verify_now(text) }
       VerifiedToken.new(known || FlyteAuth.waiting { @native.verify(text) })
     end
@@ -97,9 +97,9 @@ module FlyteAuth
     #
     # Raises AccessDeniedError (code `id_token_invalid`), NetworkError, ServerError.
     def verify_id_token(token, client_id:, nonce: nil, access_token: nil)
-      token, client_id = Arguments.text("token", token), Arguments.text("client_id", client_id)
+      token, client_id = Arguments.foreign("token", token), Arguments.text("client_id", client_id)
       nonce &&= Arguments.text("nonce", nonce)
-      access_token &&= Arguments.text("access_token", access_token)
+      access_token &&= Arguments.foreign("access_token", access_token)
       found = FlyteAuth.waiting { @native.verify_id_token(token, client_id, nonce, access_token) }
       FlyteAuth.filled(IdTokenClaims, found)
     end
@@ -109,7 +109,7 @@ module FlyteAuth
     #
     # Raises AccessDeniedError (its code is the failed check), NetworkError, ServerError.
     def verify_logout_token(token, client_id:)
-      token, client_id = Arguments.text("token", token), Arguments.text("client_id", client_id)
+      token, client_id = Arguments.foreign("token", token), Arguments.text("client_id", client_id)
       FlyteAuth.filled(LogoutTokenClaims, FlyteAuth.waiting { @native.verify_logout_token(token, client_id) })
     end
 

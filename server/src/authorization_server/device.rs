@@ -101,14 +101,8 @@ impl AuthorizationServer {
         let Some(typed) = typed else { return pages::device_entry(self.is_sandbox(), csrf, "", None) };
         let user_code = random::normalise_user_code(typed);
         let now = self.now();
-        if let Some(person) = person
-            && !self.secrets.may_enter_code(&person.subject, now)
-        {
-            return pages::error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many codes were tried",
-                "Wait a minute, then enter the code that your device shows now.",
-            );
+        if let Some(page) = self.one_code_too_many(person) {
+            return page;
         }
         match self.state.device_by_user_code(&user_code, now).await.map_err(store_failed) {
             Err(error) => error.into_response(),
@@ -132,6 +126,18 @@ impl AuthorizationServer {
         }
     }
 
+    /// Counts a try, so that nobody finds the codes of others (RFC 8628 section 5.1).
+    fn one_code_too_many(&self, person: Option<&Person>) -> Option<Response> {
+        match person {
+            Some(person) if !self.secrets.may_enter_code(&person.subject, self.now()) => Some(pages::error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many codes were tried",
+                "Wait a minute, then enter the code that your device shows now.",
+            )),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_sandbox(&self) -> bool {
         matches!(self.people, People::Offered(_))
     }
@@ -150,6 +156,9 @@ impl AuthorizationServer {
             Ok(person) => person,
             Err(page) => return page,
         };
+        if let Some(page) = self.one_code_too_many(person.as_ref()) {
+            return page;
+        }
         let says_yes = params.get("action") == Some("approve");
         let answer = match &person {
             Some(person) if says_yes => approved(person),
@@ -158,18 +167,20 @@ impl AuthorizationServer {
             }
             _ => DeviceAnswer::Denied,
         };
+        let about = About { subject: person.as_ref().map(|person| person.subject.as_str()), ..About::default() };
         let answered = self.state.answer_device(&user_code, &answer, self.now()).await.map_err(store_failed);
         let page = match answered {
             Err(error) => return error.into_response(),
-            Ok(false) => pages::error(
-                StatusCode::BAD_REQUEST,
-                "This code has ended",
-                "It was answered already, or it has expired. Start again on the device.",
-            ),
+            Ok(false) => {
+                self.note(EventKind::Refusal, Outcome::Failure, about, "unknown user code").await;
+                pages::error(
+                    StatusCode::BAD_REQUEST,
+                    "This code has ended",
+                    "It was answered already, or it has expired. Start again on the device.",
+                )
+            }
             Ok(true) => {
                 let outcome = if says_yes { Outcome::Success } else { Outcome::Failure };
-                let about =
-                    About { subject: person.as_ref().map(|person| person.subject.as_str()), ..About::default() };
                 self.note(EventKind::Consent, outcome, about, "device").await;
                 if says_yes {
                     pages::done(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -32,8 +32,10 @@ pub fn router(service: &Arc<FlyteAuth>) -> Router {
 
 /// Media type of `Content-Type` in lower case without parameters; empty if absent.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    let value = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    // What is no text in a parameter hides no type: the service behind may read it.
+    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    String::from_utf8_lossy(media_type.trim_ascii()).to_ascii_lowercase()
 }
 
 /// Whether `service` is one that is answered here, for either generation.

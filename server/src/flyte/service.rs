@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Method};
 use flyte_auth::error::{Error, Result};
 use flyte_auth::protocol::flyteidl::{
     self, FLYTE1_IDENTITY_SERVICE, FLYTE1_METADATA_SERVICE, FLYTE2_IDENTITY_SERVICE, FLYTE2_METADATA_SERVICE,
@@ -115,6 +115,11 @@ pub struct Rpc<'a> {
 }
 
 impl<'a> Rpc<'a> {
+    /// Whether a request that says so of its content is a call of gRPC: a POST of a method's path, and nothing else.
+    pub fn is_called(method: &Method, path: &str) -> bool {
+        method == Method::POST && Rpc::parse(path).is_some()
+    }
+
     /// From a request path; `None` if it is not of that form.
     pub fn parse(path: &'a str) -> Option<Self> {
         let (service, method) = path.strip_prefix('/')?.split_once('/')?;

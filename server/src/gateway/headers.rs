@@ -54,10 +54,12 @@ pub fn settle(headers: &mut HeaderMap) {
     if !headers.contains_key(header::CONNECTION) {
         return;
     }
+    // Without those two nobody could tell any more how the message was framed.
+    let framing = [header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
     let kept = [header::CONNECTION, header::UPGRADE, header::TE, header::HOST];
     let named: Vec<HeaderName> = words(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
     let is_upgrade = named.contains(&header::UPGRADE);
-    for name in named.iter().filter(|name| !kept.contains(name)) {
+    for name in named.iter().filter(|name| !kept.contains(name) && !framing.contains(name)) {
         headers.remove(name);
     }
     if is_upgrade {
@@ -119,6 +121,7 @@ pub(super) fn ready(head: &mut Parts, host: &Authority, secure: bool, over_http2
     let wants_trailers = is_grpc || has_word(headers, &header::TE, "trailers");
     strip(headers);
     headers.remove(header::TE);
+    headers.remove(header::TRAILER);
     if wants_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         if !over_http2 {
@@ -175,6 +178,10 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Readies an answer's headers for the caller.
 pub(super) fn settle_answer(headers: &mut HeaderMap) {
+    // A length beside chunks does not count (RFC 9112 section 6.3), and the chunks end here.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     strip(headers);
     headers.remove(header::TE);
 }

@@ -12,6 +12,7 @@ mod roots;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod trailers;
 mod trouble;
 mod upgrade;
 
@@ -106,6 +107,7 @@ impl Gateway {
         let upgrade = if target.is_http2_only() { None } else { upgrade::asked(&head) };
         let caller = upgrade.as_ref().and_then(|_| head.extensions.remove::<hyper::upgrade::OnUpgrade>());
         let is_grpc = dialect == Dialect::Grpc;
+        let body = trailers::without(body);
         let limited = !dialect.has_own_deadline(&head.headers);
         let (body, progress) = if limited { patience::watch(body) } else { (body, None) };
 

@@ -109,7 +109,7 @@ impl Dialect {
     pub(super) fn of(request: &Request) -> Self {
         let headers = request.headers();
         let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        if is_type(content_type, "application/grpc") {
+        if is_type(content_type, "application/grpc") && Rpc::is_called(request.method(), request.uri().path()) {
             return Self::Grpc;
         }
         if begins(content_type, "application/grpc-web") {

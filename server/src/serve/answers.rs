@@ -27,7 +27,9 @@ impl Speech {
     /// By the content type, as each protocol demands, and the path.
     pub(super) fn of(request: &Request) -> Self {
         let media_type = media_type(request.headers());
-        if media_type == "application/grpc" || media_type.starts_with("application/grpc+") {
+        // The content type alone would let whoever writes it choose between the rules of gRPC and those of HTTP.
+        let is_call = Rpc::is_called(request.method(), request.uri().path());
+        if is_call && (media_type == "application/grpc" || media_type.starts_with("application/grpc+")) {
             return Self::Grpc;
         }
         if media_type.starts_with("application/grpc-web") {

@@ -95,22 +95,24 @@ fn ascii_json(value: &Value) -> Option<String> {
     Some(ascii)
 }
 
-/// `text` as a header value: printable ASCII as it is, anything else percent-encoded with its `%`.
+/// `text` as a header value: printable ASCII as it is, anything else percent-encoded, as are `%` and blanks at the ends,
+/// which a header loses: no two texts are one value.
 fn plain(text: &str) -> Option<HeaderValue> {
     use std::fmt::Write as _;
     if text.is_empty() {
         return None;
     }
     let mut value = String::with_capacity(text.len());
-    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    for byte in text.bytes() {
-        if is_plain || (matches!(byte, b' '..=b'~') && byte != b'%') {
+    let last = text.len() - 1;
+    for (at, byte) in text.bytes().enumerate() {
+        let is_lost = byte == b' ' && (at == 0 || at == last);
+        if matches!(byte, b' '..=b'~') && byte != b'%' && !is_lost {
             value.push(char::from(byte));
         } else {
             let _ = write!(value, "%{byte:02X}");
         }
     }
-    HeaderValue::from_str(value.trim()).ok()
+    HeaderValue::from_str(&value).ok()
 }
 
 /// Beside the configured names: every header from which some service, proxy or framework takes an identity. Nothing from
@@ -263,23 +265,21 @@ impl Heralds {
 }
 
 fn strip_cookies(headers: &mut HeaderMap) {
-    let is_own = |pair: &str| {
-        let name = pair.trim_start().split('=').next().unwrap_or_default();
-        let name = name.strip_prefix("__Host-").or_else(|| name.strip_prefix("__Secure-")).unwrap_or(name);
-        name.starts_with(OWN_COOKIES)
+    let is_own = |pair: &[u8]| {
+        let name = pair.strip_prefix(b"__Host-").or_else(|| pair.strip_prefix(b"__Secure-")).unwrap_or(pair);
+        name.starts_with(OWN_COOKIES.as_bytes())
     };
-    let kept: Vec<String> = headers
+    let kept: Vec<&[u8]> = headers
         .get_all(header::COOKIE)
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter(|pair| !is_own(pair))
-        .map(|pair| pair.trim().to_owned())
-        .filter(|pair| !pair.is_empty())
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|pair| !pair.is_empty() && !is_own(pair))
         .collect();
+    let kept = kept.join(&b"; "[..]);
     headers.remove(header::COOKIE);
     if !kept.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&kept.join("; "))
+        && let Ok(value) = HeaderValue::from_bytes(&kept)
     {
         headers.insert(header::COOKIE, value);
     }
@@ -297,6 +297,26 @@ mod tests {
             scopes: vec!["all".to_owned()],
             claims: claims.as_object().unwrap().clone(),
         }
+    }
+
+    #[test]
+    fn no_two_people_are_one_header() {
+        let texts = ["admin", " admin", "admin ", " ", "  ", "Zo\u{eb}", "Zo%C3%AB", "Zo%25C3%25AB", "a b", "a%20b"];
+        let values: std::collections::BTreeSet<_> =
+            texts.iter().map(|text| plain(text).unwrap().to_str().unwrap().trim().to_owned()).collect();
+        assert_eq!(values.len(), texts.len(), "{values:?}");
+        assert_eq!(plain("a b@c").unwrap(), "a b@c");
+    }
+
+    #[test]
+    fn only_our_own_cookies_are_taken_away() {
+        let mut headers = HeaderMap::new();
+        let line = format!("name=Zo\u{eb}; __Host-{OWN_COOKIES}=s; a=b ;; {OWN_COOKIES}.0=1.x");
+        headers.append(header::COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        headers.append(header::COOKIE, HeaderValue::from_bytes(b"c=\xff").unwrap());
+        strip_cookies(&mut headers);
+        assert_eq!(headers[header::COOKIE].as_bytes(), b"name=Zo\xc3\xab; a=b; c=\xff");
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

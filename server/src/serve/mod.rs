@@ -239,7 +239,11 @@ pub async fn run(
     let front_of = Arc::new(Front { plane: ArcSwap::from_pointee(plane), meters: Arc::clone(&meters) });
     let app = Router::new().fallback(front).with_state(Arc::clone(&front_of));
 
-    let limits = Limits { headers: config.server.read_header_timeout, drain: config.server.graceful_shutdown };
+    let limits = Limits {
+        headers: config.server.read_header_timeout,
+        drain: config.server.graceful_shutdown,
+        ..Limits::default()
+    };
     let (stopping, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     if let Some(port) = ports.metrics {

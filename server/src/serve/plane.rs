@@ -63,11 +63,9 @@ impl fmt::Debug for Plane {
     }
 }
 
-/// HTTP/2 names the host in its own way; everything here reads it from one place.
+/// Everything here reads the host from one place. The target's goes before the header's, where it has one, as always in
+/// HTTP/2: it is what the service behind is told (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
 fn name_host(request: &mut Request) {
-    if request.headers().contains_key(header::HOST) {
-        return;
-    }
     if let Some(host) = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
         request.headers_mut().insert(header::HOST, host);
     }
@@ -370,7 +368,12 @@ impl Plane {
             }
             None => Vec::new(),
         };
-        with_cookies(self.carry(parts, body, site, speech).await, cookies)
+        let mut response = self.carry(parts, body, site, speech).await;
+        if !cookies.is_empty() {
+            // A cache that several share would hand one person's session to the others (RFC 9111 section 7.3).
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        }
+        with_cookies(response, cookies)
     }
 
     async fn carry(&self, parts: request::Parts, body: Body, site: &Site, speech: Speech) -> Response {

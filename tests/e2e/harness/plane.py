@@ -205,6 +205,11 @@ def quoted(text: str) -> str:
     return quote_plus(text)
 
 
+def inputs(page: requests.Response) -> dict[str, str]:
+    """What a page's form holds already."""
+    return {unescape(name): unescape(value) for name, value in _INPUT.findall(page.text)}
+
+
 class Visitor:
     """Somebody in front of the console: follows redirects, fills in forms, keeps cookies. No script runs."""
 
@@ -235,7 +240,7 @@ class Visitor:
                 return reply
             if until and unescape(action[1]).startswith(until):
                 return reply
-            form = {unescape(name): unescape(value) for name, value in _INPUT.findall(reply.text)}
+            form = inputs(reply)
             if form.get("prompt") == "login":
                 form.update({"login": self.user, "password": "any"})
             if 'name="action"' in reply.text:

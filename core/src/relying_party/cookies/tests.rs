@@ -33,6 +33,13 @@ fn what_is_cut_is_joined() {
 }
 
 #[test]
+fn what_is_no_text_hides_no_cookie_beside_it() {
+    let line = HeaderValue::from_bytes(b"name=Zo\xeb; city=K\xc3\xb6ln; flyte=w; \xff; =; x").unwrap();
+    let headers = HeaderMap::from_iter([(header::COOKIE, line)]);
+    assert_eq!(all(&headers).collect::<Vec<_>>(), [("city", "K\u{f6}ln"), ("flyte", "w"), ("", "")]);
+}
+
+#[test]
 fn pieces_of_a_longer_session_are_cleared_and_never_taken_in() {
     with_settings(|settings| {
         let name = &settings.cookie_name;

@@ -100,6 +100,31 @@ fn what_is_added_after_settling_stays() {
     );
 }
 
+/// Else the check of transfer codings, which comes later, would see none.
+#[test]
+fn how_a_message_is_framed_is_nobodys_to_take_away() {
+    let mut headers = HeaderMap::new();
+    headers.insert("connection", "transfer-encoding, content-length".parse().unwrap());
+    headers.insert("transfer-encoding", "gzip, chunked".parse().unwrap());
+    headers.insert("content-length", "4".parse().unwrap());
+    settle(&mut headers);
+    assert!(headers.contains_key("transfer-encoding") && headers.contains_key("content-length"));
+}
+
+#[tokio::test]
+async fn the_trailers_of_a_request_end_here() {
+    let (service, mut heard) = canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+    let front = Front::new(&[("/", service.url("http"))]).await;
+    let mut stream = front.tcp().await;
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTrailer: X-User-Subject\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n0\r\nX-User-Subject: admin\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let head = soon(heard.recv()).await.unwrap().to_lowercase();
+    assert!(!head.contains("x-user-subject"), "{head}");
+    let body = soon(heard.recv()).await.unwrap();
+    assert_eq!(body, "3\r\nabc\r\n0\r\n\r\n");
+}
+
 #[tokio::test]
 async fn without_a_peer_no_address_is_claimed() {
     let (service, mut heard) = canned(EMPTY).await;
@@ -231,6 +256,23 @@ async fn of_an_answer_only_what_belongs_to_the_connection_goes() {
     let collected = soon(http_body_util::BodyExt::collect(response.into_body())).await.unwrap();
     assert_eq!(collected.trailers().unwrap()["x-sum"], "9");
     assert_eq!(collected.to_bytes(), "ok");
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_of_an_answer_does_not_count() {
+    for length in [1, 50] {
+        let answer: &'static str = Box::leak(
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+                .into_boxed_str(),
+        );
+        let (service, _heard) = canned(answer).await;
+        let front = Front::new(&[("/", service.url("http"))]).await;
+        let request = Request::builder().uri("http://flyte.example/").body(Body::empty()).unwrap();
+        let response = soon(front.http2().await.send_request(request)).await.unwrap();
+        assert!(!response.headers().contains_key("content-length"));
+        let body = soon(http_body_util::BodyExt::collect(response.into_body())).await.unwrap().to_bytes();
+        assert_eq!(body, "hello");
+    }
 }
 
 #[tokio::test]

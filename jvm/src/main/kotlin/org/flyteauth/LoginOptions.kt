@@ -55,8 +55,9 @@ public class LoginOptions {
         try {
             return LoginOutcome.of(session.loginWith(native, prompt, openBrowser != null, paste != null))
         } catch (error: org.flyteauth.ffi.FlyteAuthException) {
-            // What a callback threw says more than that it did.
-            throw prompt.thrown ?: FlyteAuthException.of(error)
+            val own = FlyteAuthException.of(error)
+            // What a callback threw says more than that it did, but what ended the login otherwise is no affair of its.
+            throw if (own.code == "prompt_failed") prompt.thrown ?: own else own
         }
     }
 }

@@ -5,6 +5,7 @@ import java.util.concurrent.CompletableFuture
 import org.flyteauth.ffi.Verifier as NativeVerifier
 import org.flyteauth.internal.NativeLibrary
 import org.flyteauth.internal.blocking
+import org.flyteauth.internal.foreign
 import org.flyteauth.internal.future
 import org.flyteauth.internal.text
 import org.flyteauth.internal.translating
@@ -54,10 +55,12 @@ public class Verifier(options: VerifierOptions) {
     public fun verifyAsync(token: String): CompletableFuture<VerifiedToken> = future { verify(token) }
 
     private fun known(token: String): VerifiedToken? = translating {
-        native.verifyNow(text("token", token))?.let(::VerifiedToken)
+        native.verifyNow(foreign(token))?.let(::VerifiedToken)
     }
 
-    private suspend fun fetching(token: String): VerifiedToken = translating { VerifiedToken(native.verify(token)) }
+    private suspend fun fetching(token: String): VerifiedToken = translating {
+        VerifiedToken(native.verify(foreign(token)))
+    }
 
     /**
      * Verifies an ID token for the client [clientId], which must be in `aud` (OpenID Connect Core section 3.1.3.7).
@@ -77,10 +80,9 @@ public class Verifier(options: VerifierOptions) {
         accessToken: String? = null,
     ): IdTokenClaims {
         nonce?.let { text("nonce", it) }
-        accessToken?.let { text("accessToken", it) }
         return translating {
             val (subject, email, preferredUsername) =
-                native.verifyIdToken(text("token", token), text("clientId", clientId), nonce, accessToken)
+                native.verifyIdToken(foreign(token), text("clientId", clientId), nonce, accessToken?.let(::foreign))
             IdTokenClaims(subject, email, preferredUsername)
         }
     }
@@ -115,7 +117,7 @@ public class Verifier(options: VerifierOptions) {
     @JvmSynthetic
     public suspend fun verifyLogoutToken(token: String, clientId: String): LogoutTokenClaims = translating {
         val (subject, sessionId, tokenId, expiresAt) =
-            native.verifyLogoutToken(text("token", token), text("clientId", clientId))
+            native.verifyLogoutToken(foreign(token), text("clientId", clientId))
         LogoutTokenClaims(subject, sessionId, tokenId, expiresAt)
     }
 

@@ -30,7 +30,6 @@ class ArgumentsTest {
                 "flow" to { LoginOptions().flow(it) },
                 "issuer" to { VerifierOptions(it) },
                 "audience" to { VerifierOptions("https://idp.example").audience(it) },
-                "token" to { verifier().verifyBlocking(it) },
             )
         for ((name, take) in takers) {
             for (text in texts) {

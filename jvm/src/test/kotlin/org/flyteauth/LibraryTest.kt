@@ -1,5 +1,6 @@
 package org.flyteauth
 
+import java.net.URLClassLoader
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.attribute.PosixFilePermissions
@@ -17,6 +18,8 @@ import org.junit.jupiter.api.io.TempDir
 
 /** Opens a session twice and prints what came of it. */
 object Opens {
+    @JvmStatic fun endpoint(): String = Session.forEndpoint("flyte.example.org").endpoint
+
     @JvmStatic
     fun main(arguments: Array<String>) {
         repeat(2) {
@@ -26,6 +29,58 @@ object Opens {
                 println("${error.javaClass.simpleName}: ${error.message}")
             }
         }
+    }
+}
+
+/** Uses it for the first time when the JVM ends. */
+object Late {
+    @JvmStatic
+    fun main(arguments: Array<String>) {
+        Runtime.getRuntime().addShutdownHook(Thread { println(Opens.endpoint()) })
+    }
+}
+
+/** What two applications in one JVM do: each has the jar in a class loader of its own. Prints what came of it. */
+object Applications {
+    private fun loader(): ClassLoader =
+        URLClassLoader(Program.CLASSPATH.map { Path.of(it).toUri().toURL() }.toTypedArray(), ClassLoader.getPlatformClassLoader())
+
+    /** Signs in by a login whose deadline comes, and says what it was told. */
+    private fun told(by: ClassLoader): String {
+        val events = java.util.concurrent.LinkedBlockingQueue<String>()
+        val login = by.loadClass("org.flyteauth.LoginOptions").getConstructor().newInstance()
+        fun set(name: String, type: Class<*>, value: Any) = login.javaClass.getMethod(name, type).invoke(login, value)
+        set("flow", String::class.java, "pkce")
+        set("noBrowser", Boolean::class.java, true)
+        set("timeout", java.time.Duration::class.java, java.time.Duration.ofMillis(500))
+        set("onEvent", java.util.function.Consumer::class.java, java.util.function.Consumer<Any> { events += "told" })
+        val options = by.loadClass("org.flyteauth.SessionOptions").getConstructor().newInstance()
+        options.javaClass.getMethod("store", String::class.java).invoke(options, "memory")
+        val session = by.loadClass("org.flyteauth.Session").getMethod("forEndpoint", String::class.java, options.javaClass)
+            .invoke(null, System.getProperty("sandbox"), options)
+        val failed = runCatching { session.javaClass.getMethod("login", login.javaClass).invoke(session, login) }
+        val why = failed.exceptionOrNull()!!.let { it.cause ?: it }
+        return "${why.javaClass.simpleName} ${events.isNotEmpty()}"
+    }
+
+    @JvmStatic
+    fun main(arguments: Array<String>) {
+        val loaders = List(4) { loader() }
+        val together = java.util.concurrent.CyclicBarrier(loaders.size)
+        val said =
+            loaders.map { loader ->
+                java.util.concurrent.CompletableFuture.supplyAsync(
+                    {
+                        together.await()
+                        val open = loader.loadClass("org.flyteauth.Opens")
+                        runCatching { open.getMethod("endpoint").invoke(null) }.fold({ "$it" }) { "${it.cause}" }
+                    },
+                    { Thread(it).start() },
+                )
+            }
+        said.forEach { println(it.get()) }
+        // The first to be loaded is asked once all are.
+        loaders.forEach { println(told(it)) }
     }
 }
 
@@ -65,6 +120,34 @@ class LibraryTest {
     @Test
     fun `the packed library is unpacked for this process alone and leaves nothing behind`() {
         assertEquals("flyte.example.org", opens("-Djava.io.tmpdir=$folder").said())
+        val left = Files.list(folder).use { files -> files.filter { "flyte" in it.fileName.toString() }.toList() }
+        assertEquals(emptyList<Path>(), left)
+    }
+
+    @Test
+    fun `applications with class loaders of their own in one JVM have each its own`() {
+        Sandbox.start().use { sandbox ->
+            for (jvm in listOf(emptyList(), listOf("-Dorg.flyteauth.library=$library"))) {
+                val ended = Program(Applications::class.java.name, jvm = jvm + "-Dsandbox=${sandbox.http}").finish()
+                ended.well()
+                val expected = List(4) { "flyte.example.org" } + List(4) { "LoginCancelledException true" }
+                assertEquals(expected, ended.stdout.trim().lines(), ended.stderr)
+            }
+        }
+    }
+
+    @Test
+    fun `a first use at the end of the JVM works`() {
+        val ended = Program(Late::class.java.name).finish()
+        assertEquals("flyte.example.org", ended.stdout.trim(), ended.stderr)
+    }
+
+    @Test
+    fun `what cannot be unpacked leaves nothing behind`() {
+        val main = Opens::class.java.name
+        val small = listOf("bash", "-c", "ulimit -f 2000; exec \"$@\"", "bash")
+        val ended = Program(main, jvm = listOf("-Djava.io.tmpdir=$folder", "-Xshare:off"), under = small).finish()
+        assertTrue("cannot be unpacked" in ended.stdout, ended.stdout + ended.stderr)
         val left = Files.list(folder).use { files -> files.filter { "flyte" in it.fileName.toString() }.toList() }
         assertEquals(emptyList<Path>(), left)
     }

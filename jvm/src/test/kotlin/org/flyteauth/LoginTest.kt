@@ -11,6 +11,7 @@ import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.runBlocking
 import org.flyteauth.harness.ALICE
+import org.flyteauth.harness.Program
 import org.flyteauth.harness.Sandbox
 import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -23,6 +24,18 @@ import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.TestInstance
 import org.junit.jupiter.api.Timeout
+
+/** Asks the session for something while it is told of a login. */
+object Asks {
+    @JvmStatic
+    fun main(arguments: Array<String>) {
+        Session.forEndpoint(System.getProperty("sandbox"), SessionOptions().store("memory")).use { session ->
+            val options = LoginOptions().flow("pkce").noBrowser(true).timeout(Duration.ofMillis(300))
+            runCatching { session.loginBlocking(options.onEvent { session.statusBlocking() }) }
+            println("asked")
+        }
+    }
+}
 
 /** Signing people in, with callbacks and in two steps. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
@@ -101,6 +114,65 @@ class LoginTest {
         val pasted =
             assertThrows(Throwable::class.java) { session().loginBlocking(pkce().noBrowser(true).paste { throw mine }) }
         assertSame(mine, generateSequence(pasted) { it.cause }.last())
+    }
+
+    @Test
+    fun `a callback's own cancellations and interrupts are not the caller's`() {
+        for (mine in listOf(CancellationException("mine"), InterruptedException("mine"))) {
+            for (options in listOf(
+                pkce().noBrowser(true).onEvent { throw mine },
+                pkce().openBrowser { throw mine },
+                pkce().noBrowser(true).paste { throw mine },
+            )) {
+                val shown = assertThrows(Throwable::class.java) { session().loginBlocking(options) }
+                assertSame(mine, generateSequence(shown) { it.cause }.last())
+                assertFalse(Thread.interrupted())
+            }
+        }
+        val options = pkce().noBrowser(true).paste { CompletableFuture<String>().apply { cancel(false) }.get() }
+        assertThrows(CancellationException::class.java) { session().loginBlocking(options) }
+    }
+
+    /** Its thread is interrupted then, and says so in its own way. */
+    @Test
+    fun `a login that ends while somebody pastes says why`() {
+        repeat(15) {
+            val options = pkce().noBrowser(true).timeout(Duration.ofMillis(200)).paste {
+                try {
+                    Thread.sleep(20_000)
+                    ""
+                } catch (error: InterruptedException) {
+                    throw IllegalStateException(error)
+                }
+            }
+            assertThrows(LoginCancelledException::class.java) { session().loginBlocking(options) }
+        }
+    }
+
+    @Test
+    fun `callbacks have the program's class loader`() {
+        val loaders = CopyOnWriteArrayList<ClassLoader?>()
+        val options = pkce().timeout(Duration.ofMillis(500))
+            .onEvent { loaders += Thread.currentThread().contextClassLoader }
+            .openBrowser { loaders.add(Thread.currentThread().contextClassLoader) }
+        assertThrows(LoginCancelledException::class.java) { session().loginBlocking(options) }
+        assertEquals(setOf(Thread.currentThread().contextClassLoader), loaders.toSet())
+    }
+
+    @Test
+    fun `a call of ours in a callback leaves nothing at the terminal`() {
+        val ended = Program(Asks::class.java.name, jvm = listOf("-Dsandbox=${sandbox.http}")).finish().well()
+        assertEquals("asked", ended.stdout.trim())
+    }
+
+    @Test
+    fun `a callback that blocks holds no deadline up`() {
+        val leave = CountDownLatch(1)
+        val begun = System.nanoTime()
+        val options = pkce().timeout(Duration.ofSeconds(1)).openBrowser { leave.await(8, TimeUnit.SECONDS) }
+        assertThrows(LoginCancelledException::class.java) { session().loginBlocking(options) }
+        assertTrue(System.nanoTime() - begun < 6_000_000_000)
+        leave.countDown()
     }
 
     @Test

@@ -60,8 +60,10 @@ class VerifierTest {
         val verifier = Verifier(VerifierOptions(sandbox.issuer).anyAudience(true))
         val forged = token.dropLast(8) + "AAAAAAAA"
         assertThrows(AccessDeniedException::class.java) { verifier.verifyBlocking(forged) }
-        for (text in listOf("", " ", "a.b.c", "no token", "\u0000", "ö".repeat(100))) {
+        for (text in listOf("", " ", "a.b.c", "no token", "\u0000", "ö".repeat(100), "\uD83D.b.c", "a\uDE00\uD83D")) {
             assertThrows(AccessDeniedException::class.java, { verifier.verifyBlocking(text) }, text)
+            assertThrows(AccessDeniedException::class.java, { verifier.verifyIdTokenBlocking(text, "c") }, text)
+            assertThrows(AccessDeniedException::class.java, { verifier.verifyLogoutTokenBlocking(text, "c") }, text)
         }
     }
 

@@ -118,6 +118,15 @@ class WaitingTest {
 
     private fun nativeThreads(): Int = File("/proc/self/task").list()!!.size
 
+    /** As with the JDK's own futures: more of them than there are processors. */
+    @Test
+    fun `what follows a future may wait for another`() {
+        sandbox.machine().use { session ->
+            val all = List(64) { session.statusAsync().thenApply { session.statusAsync().join() } }
+            all.forEach { assertNotNull(it.get(20, TimeUnit.SECONDS)) }
+        }
+    }
+
     @Test
     fun `threads and coroutines together share what is fetched`() = runBlocking {
         sandbox.machine().use { session ->

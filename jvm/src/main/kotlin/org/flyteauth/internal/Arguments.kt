@@ -8,14 +8,33 @@ import org.flyteauth.ffi.Secret
  * @throws IllegalArgumentException it cannot; the message holds nothing of it.
  */
 internal fun text(name: String, value: String): String {
-    var index = 0
+    val half = halfOfAPair(value, 0)
+    require(half < 0) { "$name holds half of a surrogate pair at index $half" }
+    return value
+}
+
+/** What somebody else wrote: half of a surrogate pair makes it another text, which is no token. */
+internal fun foreign(value: String): String {
+    var half = halfOfAPair(value, 0)
+    if (half < 0) return value
+    val written = StringBuilder(value)
+    while (half >= 0) {
+        written.setCharAt(half, '\uFFFD')
+        half = halfOfAPair(value, half + 1)
+    }
+    return written.toString()
+}
+
+/** Where the first one is, from [start] on; -1 if there is none. */
+private fun halfOfAPair(value: String, start: Int): Int {
+    var index = start
     while (index < value.length) {
         val char = value[index]
         val isPair = char.isHighSurrogate() && index + 1 < value.length && value[index + 1].isLowSurrogate()
-        require(isPair || !char.isSurrogate()) { "$name holds half of a surrogate pair at index $index" }
+        if (!isPair && char.isSurrogate()) return index
         index += if (isPair) 2 else 1
     }
-    return value
+    return -1
 }
 
 /** The running program's name, for a prompt: the main class or jar, without the arguments. */

@@ -2,6 +2,7 @@ package org.flyteauth.internal
 
 import java.io.File
 import java.io.IOException
+import java.io.InputStream
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
@@ -17,9 +18,13 @@ private const val OVERRIDE = "org.flyteauth.library"
 /** The property by which UniFFI's generated code is told the file. */
 private const val GENERATED = "uniffi.component.flyte_auth.libraryOverride"
 
-/** The native library in the jar: chosen, unpacked, loaded once. */
+/** The property that holds which files were loaded by name, by whatever class loader. */
+private const val LOADED = "org.flyteauth.library.loaded"
+
+/** The native library in the jar: chosen, unpacked, loaded once for each class loader that has these classes. */
 internal object NativeLibrary {
-    private val failure: UnsatisfiedLinkError? by lazy { load() }
+    // Properties are the whole JVM's. A constant is one object for all class loaders.
+    private val failure: UnsatisfiedLinkError? by lazy { synchronized(GENERATED) { load() } }
 
     /**
      * Loads the library the first time.
@@ -34,7 +39,7 @@ internal object NativeLibrary {
     private fun load(): UnsatisfiedLinkError? {
         val (file, temporary) =
             try {
-                System.getProperty(OVERRIDE)?.let { File(it).absoluteFile to false } ?: (unpacked() to true)
+                System.getProperty(OVERRIDE)?.let(::named) ?: (unpacked() to true)
             } catch (error: UnsatisfiedLinkError) {
                 return error
             } catch (error: IOException) {
@@ -45,8 +50,8 @@ internal object NativeLibrary {
             System.setProperty(GENERATED, file.path)
             uniffiEnsureInitialized()
             useNaming(Naming.CAMEL_CASE)
-            // A refresh that is on its way to the store arrives.
-            Runtime.getRuntime().addShutdownHook(thread(start = false, name = "flyte-auth-end") { endOfProcess() })
+            if (!temporary) System.setProperty(LOADED, (loaded() + file.path).joinToString(File.pathSeparator))
+            atTheEnd()
             null
         } catch (error: Throwable) {
             failed("${Platform.here} cannot load ${file.path}: ${reason(error)}. ${next(temporary)}", error)
@@ -55,6 +60,26 @@ internal object NativeLibrary {
             // Loaded, it needs no name any more; Windows deletes no file that is in use.
             if (temporary && !Platform.isWindows) file.deleteRecursivelyWithParent()
         }
+    }
+
+    /** A refresh that is on its way to the store arrives. */
+    private fun atTheEnd() {
+        try {
+            Runtime.getRuntime().addShutdownHook(thread(start = false, name = "flyte-auth-end") { endOfProcess() })
+        } catch (_: IllegalStateException) {
+            // Another hook is the first to use it: the end has begun.
+        }
+    }
+
+    private fun loaded(): List<String> = System.getProperty(LOADED)?.split(File.pathSeparator).orEmpty()
+
+    /**
+     * The file, and whether it is only a copy: of one file a second class loader would be given the first one's
+     * library, with the first one's callbacks.
+     */
+    private fun named(path: String): Pair<File, Boolean> {
+        val file = File(path).absoluteFile
+        return if (file.path in loaded()) copied(file.inputStream()) to true else file to false
     }
 
     private fun next(packed: Boolean): String =
@@ -75,10 +100,19 @@ internal object NativeLibrary {
         val packed =
             NativeLibrary::class.java.getResourceAsStream(resource)
                 ?: throw failed("this jar has no native library for ${Platform.here}. ${instead()}", null)
+        return copied(packed)
+    }
+
+    private fun copied(library: InputStream): File {
         // For its owner alone, as createTempDirectory makes it.
         val folder = Files.createTempDirectory("flyte-auth")
         val file = folder.resolve(Platform.file)
-        packed.use { Files.copy(it, file, StandardCopyOption.REPLACE_EXISTING) }
+        try {
+            library.use { Files.copy(it, file, StandardCopyOption.REPLACE_EXISTING) }
+        } catch (error: IOException) {
+            file.toFile().deleteRecursivelyWithParent()
+            throw error
+        }
         if (Platform.isWindows) {
             folder.toFile().deleteOnExit()
             file.toFile().deleteOnExit()

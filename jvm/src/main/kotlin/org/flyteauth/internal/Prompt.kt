@@ -1,10 +1,12 @@
 package org.flyteauth.internal
 
+import com.sun.jna.Native
 import java.util.concurrent.Callable
-import java.util.concurrent.CancellationException
 import java.util.function.Consumer
 import java.util.function.Predicate
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.runInterruptible
 import org.flyteauth.LoginEvent
 import org.flyteauth.ffi.LoginEvent as NativeEvent
@@ -20,31 +22,51 @@ internal class Prompt(
     private val openBrowser: Predicate<String>?,
     private val paste: Callable<String>?,
 ) : LoginPrompt {
+    /** A thread that JNA attached has none, and callbacks look the program's own classes up by it. */
+    private val loader: ClassLoader? = Thread.currentThread().contextClassLoader
+
     /** What the first callback to fail threw. */
     @Volatile
     var thrown: Throwable? = null
         private set
 
     override fun show(event: NativeEvent) {
-        keeping { onEvent?.accept(LoginEvent.of(event)) }
+        keeping { onNativeThread { onEvent?.accept(LoginEvent.of(event)) } }
     }
 
-    override fun openBrowser(url: String): Boolean = keeping { openBrowser?.test(url) ?: false }
+    override fun openBrowser(url: String): Boolean = keeping {
+        onNativeThread { openBrowser?.test(url) ?: false }
+    }
 
-    override suspend fun paste(): String {
-        val callback = paste ?: return ""
-        return keeping {
-            // Null is what Java's readLine gives at the end of the input.
-            text("paste's line", runInterruptible(Dispatchers.IO) { callback.call() as String? }.orEmpty())
+    private inline fun <T> onNativeThread(ask: () -> T): T {
+        Thread.currentThread().contextClassLoader = loader
+        // A call of ours in a callback comes back on this thread: JNA is not to detach it then, while Java is on it.
+        Native.detach(false)
+        try {
+            return ask()
+        } finally {
+            Native.detach(true)
         }
     }
 
-    private inline fun <T> keeping(ask: () -> T): T =
+    override suspend fun paste(): String {
+        val callback = paste ?: return ""
+        val job = currentCoroutineContext()[Job]
+        return keeping({ job?.isCancelled == true }) {
+            // What it throws is told from what becomes of our own interrupt.
+            val line = runInterruptible(Dispatchers.IO) { runCatching { callback.call() as String? } }
+            // Null is what Java's readLine gives at the end of the input.
+            text("paste's line", line.getOrThrow().orEmpty())
+        }
+    }
+
+    /** [isOver]: the login has ended without it. */
+    private inline fun <T> keeping(isOver: () -> Boolean = { false }, ask: () -> T): T =
         try {
             ask()
         } catch (error: Throwable) {
-            // Cancelled: the login has ended without it.
-            if (error !is CancellationException && thrown == null) thrown = error
-            throw if (error is CancellationException) error else PromptException.Failed()
+            if (isOver()) throw error
+            if (thrown == null) thrown = error
+            throw PromptException.Failed()
         }
 }

@@ -24,6 +24,8 @@ class Program(
     jvm: List<String> = emptyList(),
     classpath: List<String> = CLASSPATH,
     home: Path = emptyHome(),
+    /** The command that starts the JVM, if something stands before it. */
+    under: List<String> = emptyList(),
 ) {
     companion object {
         /** What the tests run with; surefire hands it over in a property. */
@@ -42,7 +44,7 @@ class Program(
         val java = Path.of(System.getProperty("java.home"), "bin", "java").toString()
         // Quick to start: most run for less than a second.
         val quick = listOf("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
-        val command = listOf(java) + quick + jvm + listOf("-cp", classpath.joinToString(File.pathSeparator), main) + arguments
+        val command = under + java + quick + jvm + listOf("-cp", classpath.joinToString(File.pathSeparator), main) + arguments
         val builder = ProcessBuilder(command)
         builder.environment().apply {
             keys.removeIf { it.startsWith("FLYTE") }
