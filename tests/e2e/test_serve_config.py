@@ -198,6 +198,40 @@ def test_a_change_is_read_without_losing_a_request(tmp_path):
         assert "auth.appAuth.authServerType" in plane.service.logged()
 
 
+def test_a_configuration_that_is_emptied_opens_nothing(tmp_path):
+    with planes.scene(tmp_path) as plane:
+        assert plane.get("/api/v1/x").status_code == 401
+        whole = plane.file.read_text()
+        plane.file.write_text("# written by somebody who was interrupted")
+        until = time.monotonic() + 10
+        while 'status="refused"' not in plane.metrics():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert plane.get("/api/v1/x").status_code == 401
+        assert "would turn auth off" in plane.service.logged()
+        plane.file.write_text(whole)
+        assert plane.get("/api/v1/x", plane.machine_token()).status_code == 200
+
+
+def test_a_secret_that_comes_after_its_configuration_is_found(tmp_path):
+    with planes.scene(tmp_path) as plane:
+        own = {"tokenSigningRSAKeySecretName": "new_key.pem", "accessTokenLifespan": "60s"}
+        plane.write(planes.merged(plane.config, {"auth": {"appAuth": {"selfAuthServer": own}}}))
+        until = time.monotonic() + 10
+        while "new_key.pem is missing" not in plane.service.logged():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(2.5)
+        assert plane.service.logged().count("new_key.pem is missing") == 1, "said once"
+        folder = plane.keys.folder
+        (folder / "new_key.pem").write_bytes((folder / "token_rsa_key.pem").read_bytes())
+        (folder / "new_key.pem").chmod(0o600)
+        until = time.monotonic() + 10
+        while plane.token().json()["expires_in"] != 60:
+            assert time.monotonic() < until, "the change is not read"
+            time.sleep(0.1)
+
+
 def test_a_secret_that_was_taken_away_opens_nothing_any_more(tmp_path):
     with planes.scene(tmp_path) as plane:
         assert plane.token().status_code == 200

@@ -261,6 +261,7 @@ pub async fn run(
         certificate,
         sources_changed: reload::Seen::of(&loaded.config.watched),
         options,
+        refused: None,
         listeners: loaded.config.server.clone(),
     };
     serving.spawn(watcher.watch(stopped));

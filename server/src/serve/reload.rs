@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use flyte_auth::error::Result;
+use flyte_auth::error::{Error, Result};
 use tokio::sync::watch;
 
 use super::certificate::Certificate;
@@ -45,6 +45,8 @@ pub(super) struct Watcher {
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) sources_changed: Seen,
     pub(super) options: Options,
+    /// Why the last attempt was refused.
+    pub(super) refused: Option<String>,
     /// As they were at the start.
     pub(super) listeners: Listeners,
 }
@@ -93,7 +95,8 @@ impl Watcher {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             let now = self.sources_changed.again();
-            if !asked && now == self.sources_changed {
+            // What was missing may be a file that nobody watches yet, such as a secret that comes after its configuration.
+            if !asked && now == self.sources_changed && self.refused.is_none() {
                 continue;
             }
             // A file that is being written is whole a moment later.
@@ -101,12 +104,17 @@ impl Watcher {
             self.sources_changed = self.sources_changed.again();
             match self.renew() {
                 Ok(()) => {
+                    self.refused = None;
                     self.front.meters.reloaded(true);
                     tracing::info!("the configuration was read again");
                 }
                 Err(error) => {
-                    self.front.meters.reloaded(false);
-                    tracing::error!(%error, "the changed configuration is not used: the present one stays");
+                    let why = Some(error.to_string());
+                    if asked || why != self.refused {
+                        self.front.meters.reloaded(false);
+                        tracing::error!(%error, "the changed configuration is not used: the present one stays");
+                    }
+                    self.refused = why;
                 }
             }
         }
@@ -114,6 +122,15 @@ impl Watcher {
 
     fn renew(&mut self) -> Result<()> {
         let loaded = self.options.load()?;
+        if self.front.plane.load().use_auth && !loaded.config.server.use_auth {
+            // An emptied file, or the first half of one, says nothing of auth either, which means none.
+            let error = Error::config(
+                "auth_ends",
+                "server.security.useAuth",
+                "the changed configuration would turn auth off while requests are served",
+            );
+            return Err(error.with_next("Restart the process if that is meant"));
+        }
         let plane = assemble::plane(&loaded.config, &self.shared)?;
         if let (Some(certificate), Some(files)) = (&self.certificate, &loaded.config.server.tls) {
             certificate.renew(files)?;
