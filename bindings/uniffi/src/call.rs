@@ -46,12 +46,7 @@ pub fn end_of_process() {
 /// begin, and says whether one is on its way to the store.
 #[uniffi::export]
 pub fn is_ending() -> bool {
-    let mut is_under_way = false;
-    host::end_of_process(|_| {
-        is_under_way = true;
-        false
-    });
-    is_under_way
+    host::is_ending()
 }
 
 #[expect(clippy::disallowed_methods, reason = "there is no runtime to sleep in at the process's end")]

@@ -13,7 +13,7 @@ use crate::person;
 
 pub use failure::Failure;
 pub use verifying::VerifierSettings;
-pub use workers::{THREADS, blocking, end_of_process, handle};
+pub use workers::{THREADS, blocking, end_of_process, handle, is_ending};
 
 /// A session from what the caller gave; everything else comes from files and environment. Touches no network.
 ///

@@ -46,12 +46,17 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(|cause| Error::internal("a call broke off").with_source(cause))?
 }
 
+/// The process ends: lets no refresh begin, and says whether one is on its way to the store.
+pub fn is_ending() -> bool {
+    begin_no_more();
+    under_way() > 0
+}
+
 /// The process ends: waits for refreshes that are on their way to the store, and lets none begin. `pause` waits that long
 /// and says whether to go on waiting.
 pub fn end_of_process(mut pause: impl FnMut(Duration) -> bool) {
-    begin_no_more();
     let until = now() + LONGEST_END;
-    while under_way() > 0 && now() < until && pause(LOOK_UP) {}
+    while is_ending() && now() < until && pause(LOOK_UP) {}
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long the process's end waits is no clock of the engine's")]
