@@ -30,6 +30,14 @@ class PackageTest < Minitest::Test
     Open3.capture2e({ "GEM_PATH" => path, "RUBYLIB" => nil, **env }, "ruby", "-W1", "-e", source).first
   end
 
+  # A sandbox whose signed-in person's access token has just run out.
+  def lapsed(*flags)
+    sandbox = Sandbox.new("--auto-approve", ALICE, "--access-token-lifetime", "2", *flags)
+    sandbox.sign_in(FlyteAuth::Session.for_endpoint(sandbox.http))
+    sleep 2.1
+    sandbox
+  end
+
   def test_it_is_used_from_its_folder_alone
     assert_equal "flyte.example.org\n", says
     assert_includes says({}, "require 'flyte_auth'; puts $LOADED_FEATURES.grep(/flyte_auth/)"), @gem
@@ -58,10 +66,7 @@ class PackageTest < Minitest::Test
   end
 
   def test_a_program_ends_by_itself_and_a_refresh_arrives
-    sandbox = Sandbox.new("--auto-approve", ALICE, "--rotate-refresh-tokens", "--access-token-lifetime", "2")
-    session = FlyteAuth::Session.for_endpoint(sandbox.http)
-    sandbox.sign_in(session)
-    sleep 2.1
+    sandbox = lapsed("--rotate-refresh-tokens")
     before = sandbox.requests_to("/oauth2/token")
     sandbox.fault("delay-700", 1, "/oauth2/token")
     asks = "require 'flyte_auth'; s = FlyteAuth::Session.for_endpoint('#{sandbox.http}'); Thread.new { s.token }; sleep 0.4; exit"
@@ -76,10 +81,7 @@ class PackageTest < Minitest::Test
 
   # Their callbacks need Ruby's lock, and the runtime has two threads.
   def test_a_refresh_arrives_though_other_threads_wait
-    sandbox = Sandbox.new("--auto-approve", ALICE, "--rotate-refresh-tokens", "--access-token-lifetime", "2")
-    session = FlyteAuth::Session.for_endpoint(sandbox.http)
-    sandbox.sign_in(session)
-    sleep 2.1
+    sandbox = lapsed("--rotate-refresh-tokens")
     asks = <<~RUBY
       require "flyte_auth"
       others = Array.new(3) do
@@ -111,9 +113,7 @@ class PackageTest < Minitest::Test
   end
 
   def test_an_interrupt_ends_the_end
-    sandbox = Sandbox.new("--auto-approve", ALICE, "--access-token-lifetime", "2")
-    sandbox.sign_in(FlyteAuth::Session.for_endpoint(sandbox.http))
-    sleep 2.1
+    sandbox = lapsed
     asks = "require 'flyte_auth'; Thread.new { FlyteAuth::Session.for_endpoint('#{sandbox.http}').token }; $stdin.gets"
     before = sandbox.requests_to("/oauth2/token")
     sandbox.fault("delay-9000", 1, "/oauth2/token")

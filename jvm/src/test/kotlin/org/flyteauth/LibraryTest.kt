@@ -94,6 +94,10 @@ class LibraryTest {
     private fun opens(vararg jvm: String, classpath: List<String> = Program.CLASSPATH): Ended =
         Program(main, jvm = jvm.toList(), classpath = classpath).finish()
 
+    /** What is still unpacked in [folder]. */
+    private fun left(): List<Path> =
+        Files.list(folder).use { files -> files.filter { "flyte" in it.fileName.toString() }.toList() }
+
     /** Both attempts say the same. */
     private fun Ended.said(): String {
         well()
@@ -120,8 +124,7 @@ class LibraryTest {
     @Test
     fun `the packed library is unpacked for this process alone and leaves nothing behind`() {
         assertEquals("flyte.example.org", opens("-Djava.io.tmpdir=$folder").said())
-        val left = Files.list(folder).use { files -> files.filter { "flyte" in it.fileName.toString() }.toList() }
-        assertEquals(emptyList<Path>(), left)
+        assertEquals(emptyList<Path>(), left())
     }
 
     @Test
@@ -144,12 +147,10 @@ class LibraryTest {
 
     @Test
     fun `what cannot be unpacked leaves nothing behind`() {
-        val main = Opens::class.java.name
         val small = listOf("bash", "-c", "ulimit -f 2000; exec \"$@\"", "bash")
         val ended = Program(main, jvm = listOf("-Djava.io.tmpdir=$folder", "-Xshare:off"), under = small).finish()
         assertTrue("cannot be unpacked" in ended.stdout, ended.stdout + ended.stderr)
-        val left = Files.list(folder).use { files -> files.filter { "flyte" in it.fileName.toString() }.toList() }
-        assertEquals(emptyList<Path>(), left)
+        assertEquals(emptyList<Path>(), left())
     }
 
     @Test

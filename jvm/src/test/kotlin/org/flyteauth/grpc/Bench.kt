@@ -27,34 +27,18 @@ import org.flyteauth.Session
 import org.flyteauth.SessionOptions
 import org.flyteauth.Verifier
 import org.flyteauth.VerifierOptions
+import org.flyteauth.harness.OnSandbox
 import org.flyteauth.harness.Sandbox
-import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.AfterEach
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.BeforeEach
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 
 val ANY: ProjectListRequest = ProjectListRequest.getDefaultInstance()
 
 /** A sandbox for a class of tests, and a session and a server for each of them. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-abstract class Bench {
-    protected lateinit var sandbox: Sandbox
+abstract class Bench : OnSandbox() {
     protected lateinit var service: AdminService
     protected lateinit var session: Session
     private val closing = ArrayDeque<AutoCloseable>()
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start()
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @BeforeEach
     fun open() {
@@ -67,7 +51,6 @@ abstract class Bench {
         while (closing.isNotEmpty()) closing.removeLast().close()
         service.close()
         session.close()
-        sandbox.clearFaults()
     }
 
     protected fun verifier() = Verifier(VerifierOptions(sandbox.issuer).anyAudience(true))

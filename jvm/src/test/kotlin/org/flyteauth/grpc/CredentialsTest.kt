@@ -14,42 +14,24 @@ import java.util.concurrent.TimeUnit
 import org.flyteauth.ConfigException
 import org.flyteauth.LoginRequiredException
 import org.flyteauth.Session
-import org.flyteauth.harness.Sandbox
-import org.junit.jupiter.api.AfterAll
+import org.flyteauth.harness.OnSandbox
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 
 private val WHO: UserInfoRequest = UserInfoRequest.getDefaultInstance()
 
 /** Call credentials on channels that others made, over TLS. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-class CredentialsTest {
-    private lateinit var sandbox: Sandbox
+class CredentialsTest : OnSandbox("--tls") {
     private val port by lazy { sandbox.grpc.substringAfterLast(':') }
     private val channels = mutableListOf<ManagedChannel>()
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start("--tls")
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @AfterEach
     fun shut() {
         channels.onEach { it.shutdownNow() }.clear()
-        sandbox.clearFaults()
     }
 
     /** A channel of somebody's to [host], with credentials of [session] for each call. */

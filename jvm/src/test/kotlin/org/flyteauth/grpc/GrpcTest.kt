@@ -28,39 +28,23 @@ import org.flyteauth.SessionOptions
 import org.flyteauth.Verifier
 import org.flyteauth.VerifierOptions
 import org.flyteauth.harness.ALICE
+import org.flyteauth.harness.OnSandbox
 import org.flyteauth.harness.Sandbox
-import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.BeforeEach
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 
 private val ALL: ProjectListRequest = ProjectListRequest.getDefaultInstance()
 
 /** Real grpc-java on both sides, with the sandbox's tokens. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-class GrpcTest {
-    private lateinit var sandbox: Sandbox
+class GrpcTest : OnSandbox("--auto-approve", ALICE) {
     private lateinit var service: AdminService
     private lateinit var session: Session
     private val channels = mutableListOf<ManagedChannel>()
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start("--auto-approve", ALICE)
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @BeforeEach
     fun open() {
@@ -73,7 +57,6 @@ class GrpcTest {
         channels.onEach { it.shutdownNow() }.clear()
         service.close()
         session.close()
-        sandbox.clearFaults()
     }
 
     private fun channel(of: Session = session, port: Int = service.port): ManagedChannel =

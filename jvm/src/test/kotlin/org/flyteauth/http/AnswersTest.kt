@@ -21,39 +21,22 @@ import java.util.concurrent.atomic.AtomicInteger
 import org.flyteauth.ConfigException
 import org.flyteauth.FlyteAuthException
 import org.flyteauth.Session
-import org.flyteauth.harness.Sandbox
-import org.junit.jupiter.api.AfterAll
+import org.flyteauth.harness.OnSandbox
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.BeforeEach
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.CsvSource
 
 /** `java.net.http`: bodies and their ends, deadlines, cancelling, and where a redirect leads. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-class AnswersTest {
-    private lateinit var sandbox: Sandbox
+class AnswersTest : OnSandbox() {
     private lateinit var ours: Origin
     private lateinit var session: Session
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start()
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @BeforeEach
     fun open() {
@@ -65,7 +48,6 @@ class AnswersTest {
     fun shut() {
         ours.close()
         session.close()
-        sandbox.clearFaults()
     }
 
     private fun client(url: String, session: Session = this.session) =

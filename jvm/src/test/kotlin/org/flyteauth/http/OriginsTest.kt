@@ -5,18 +5,15 @@ import java.util.concurrent.Executors
 import org.flyteauth.ConfigException
 import org.flyteauth.Session
 import org.flyteauth.SessionOptions
+import org.flyteauth.harness.OnSandbox
 import org.flyteauth.harness.Sandbox
-import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.BeforeEach
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.Arguments
 import org.junit.jupiter.params.provider.Arguments.arguments
@@ -26,22 +23,9 @@ import org.junit.jupiter.params.provider.MethodSource
 private const val RENAMED = "flyte-authorization"
 
 /** What both plug-ins do alike, whatever the server calls the header. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-class OriginsTest {
-    private lateinit var sandbox: Sandbox
+class OriginsTest : OnSandbox() {
     private lateinit var ours: Origin
     private lateinit var theirs: Origin
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start()
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @BeforeEach
     fun open() {
@@ -53,7 +37,6 @@ class OriginsTest {
     fun shut() {
         ours.close()
         theirs.close()
-        sandbox.clearFaults()
     }
 
     private fun ways(): List<Arguments> =

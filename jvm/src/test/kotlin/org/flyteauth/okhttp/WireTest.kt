@@ -11,7 +11,7 @@ import okhttp3.OkHttpClient
 import okhttp3.Request
 import okhttp3.Response
 import org.flyteauth.Session
-import org.flyteauth.harness.Sandbox
+import org.flyteauth.harness.OnSandbox
 import org.flyteauth.http.Origin
 import org.flyteauth.http.Serving
 import org.flyteauth.http.answer
@@ -19,38 +19,21 @@ import org.flyteauth.http.answerForever
 import org.flyteauth.http.machine
 import org.flyteauth.http.soon
 import org.flyteauth.http.unchanging
-import org.junit.jupiter.api.AfterAll
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
-import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.BeforeEach
 import org.junit.jupiter.api.Test
-import org.junit.jupiter.api.TestInstance
-import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.ValueSource
 
 /** OkHttp: caches, Host headers, two sessions, and connections that are free again. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-@Timeout(60)
-class WireTest {
-    private lateinit var sandbox: Sandbox
+class WireTest : OnSandbox() {
     private lateinit var ours: Origin
     private lateinit var session: Session
-
-    @BeforeAll
-    fun start() {
-        sandbox = Sandbox.start()
-    }
-
-    @AfterAll
-    fun stop() {
-        sandbox.close()
-    }
 
     @BeforeEach
     fun open() {
@@ -62,7 +45,6 @@ class WireTest {
     fun shut() {
         ours.close()
         session.close()
-        sandbox.clearFaults()
     }
 
     private fun request(url: String): Request = Request.Builder().url(url).build()
